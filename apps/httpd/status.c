@@ -1,0 +1,195 @@
+#define _GNU_SOURCE
+#include "status.h"
+
+#include "server.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * Lavra tells what its cores did in a text table: a line of column names, then a line
+ * for each core. On another system the file does not exist, and only the server's own
+ * counts are shown.
+ */
+#define CORES_FILE "/proc/lavra/cores"
+#define COLUMNS_MAX 40
+
+struct core_table {
+	unsigned ncolumns, ncores;
+	char names[COLUMNS_MAX][32];
+	uint64_t values[WORKERS_MAX][COLUMNS_MAX]; /* by core number */
+	char text[32768];
+};
+
+static void read_core_table(struct core_table *table)
+{
+	ssize_t length = 0, got;
+	char *line, *word, *line_state, *word_state;
+	int fd = open(CORES_FILE, O_RDONLY | O_CLOEXEC);
+
+	table->ncolumns = table->ncores = 0;
+	if (fd < 0)
+		return;
+	while ((size_t)length < sizeof(table->text) - 1 &&
+	       (got = read(fd, table->text + length, sizeof(table->text) - 1 - (size_t)length)) > 0)
+		length += got;
+	close(fd);
+	table->text[length] = '\0';
+
+	line = strtok_r(table->text, "\n", &line_state);
+	for (word = line ? strtok_r(line, " ", &word_state) : NULL;
+	     word && table->ncolumns < COLUMNS_MAX; word = strtok_r(NULL, " ", &word_state))
+		snprintf(table->names[table->ncolumns++], sizeof(table->names[0]), "%s", word);
+	while ((line = strtok_r(NULL, "\n", &line_state))) {
+		unsigned column = 0;
+		unsigned long core;
+
+		word = strtok_r(line, " ", &word_state);
+		if (!word || (core = strtoul(word, NULL, 10)) >= WORKERS_MAX)
+			continue;
+		for (; word && column < table->ncolumns;
+		     word = strtok_r(NULL, " ", &word_state))
+			table->values[core][column++] = strtoull(word, NULL, 10);
+		if (core >= table->ncores)
+			table->ncores = (unsigned)core + 1;
+	}
+}
+
+static bool column_value(const struct core_table *table, unsigned core, const char *name,
+			 uint64_t *value)
+{
+	for (unsigned i = 1; core < table->ncores && i < table->ncolumns; i++)
+		if (strcmp(table->names[i], name) == 0) {
+			*value = table->values[core][i];
+			return true;
+		}
+	return false;
+}
+
+struct text {
+	char *at, *end;
+	bool overflow;
+};
+
+static void __attribute__((format(printf, 2, 3))) append(struct text *text, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(text->at, (size_t)(text->end - text->at), format, args);
+	va_end(args);
+	if (length < 0 || length >= text->end - text->at)
+		text->overflow = true;
+	else
+		text->at += length;
+}
+
+static void append_bytes(struct text *text, const char *bytes, size_t length)
+{
+	if (length >= (size_t)(text->end - text->at)) {
+		text->overflow = true;
+		return;
+	}
+	memcpy(text->at, bytes, length);
+	text->at += length;
+}
+
+/* Workers are told apart by core in what people see. Relaxed: each count is one aligned word that
+ * its worker alone writes; a sum may be a moment out of step. */
+#define count_of(worker, field) __atomic_load_n(&worker_counts[worker].field, __ATOMIC_RELAXED)
+
+static uint64_t uptime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void append_rows(struct text *text, const struct core_table *table)
+{
+	uint64_t up = uptime_ns(), value;
+
+	for (unsigned i = 0; i < nworkers; i++) {
+		unsigned core = (unsigned)worker_cores[i];
+
+		append(text, "<tr><td>%u<td>%llu<td>%llu", core,
+		       (unsigned long long)count_of(i, requests),
+		       (unsigned long long)count_of(i, open));
+		static const char *const shown[] = { "rx_packets", "tx_packets", "interrupts" };
+
+		for (size_t c = 0; c < sizeof(shown) / sizeof(shown[0]); c++) {
+			if (column_value(table, core, shown[c], &value))
+				append(text, "<td>%llu", (unsigned long long)value);
+			else
+				append(text, "<td>-");
+		}
+		if (column_value(table, core, "idle_ns", &value) && up)
+			append(text, "<td>%llu&#8202;%%\n",
+			       (unsigned long long)(value >= up ? 100 : value * 100 / up));
+		else
+			append(text, "<td>-\n");
+	}
+}
+
+size_t status_render_page(const char *page, size_t length, char *out, size_t size)
+{
+	static const char marker[] = "<!--cores-->";
+	static __thread struct core_table table;
+	const char *place = memmem(page, length, marker, sizeof(marker) - 1);
+	struct text text = { out, out + size, false };
+
+	if (!place) {
+		append_bytes(&text, page, length);
+	} else {
+		read_core_table(&table);
+		append_bytes(&text, page, (size_t)(place - page));
+		append_rows(&text, &table);
+		place += sizeof(marker) - 1;
+		append_bytes(&text, place, (size_t)(page + length - place));
+	}
+	return text.overflow ? 0 : (size_t)(text.at - out);
+}
+
+size_t status_render_metrics(char *out, size_t size)
+{
+	static __thread struct core_table table;
+	struct text text = { out, out + size, false };
+
+	append(&text, "# HELP httpd_requests_total Requests answered.\n"
+		      "# TYPE httpd_requests_total counter\n");
+	for (unsigned i = 0; i < nworkers; i++)
+		append(&text, "httpd_requests_total{core=\"%d\"} %llu\n", worker_cores[i],
+		       (unsigned long long)count_of(i, requests));
+	append(&text, "# HELP httpd_connections_accepted_total Connections accepted.\n"
+		      "# TYPE httpd_connections_accepted_total counter\n");
+	for (unsigned i = 0; i < nworkers; i++)
+		append(&text, "httpd_connections_accepted_total{core=\"%d\"} %llu\n",
+		       worker_cores[i], (unsigned long long)count_of(i, accepted));
+	append(&text, "# HELP httpd_connections Connections open now.\n"
+		      "# TYPE httpd_connections gauge\n");
+	for (unsigned i = 0; i < nworkers; i++)
+		append(&text, "httpd_connections{core=\"%d\"} %llu\n", worker_cores[i],
+		       (unsigned long long)count_of(i, open));
+	append(&text, "# HELP httpd_refused_total Requests refused with a 4xx or 5xx status.\n"
+		      "# TYPE httpd_refused_total counter\n");
+	for (unsigned i = 0; i < nworkers; i++)
+		append(&text, "httpd_refused_total{core=\"%d\"} %llu\n", worker_cores[i],
+		       (unsigned long long)count_of(i, refused));
+
+	read_core_table(&table);
+	for (unsigned column = 1; column < table.ncolumns; column++) {
+		append(&text, "# TYPE lavra_%s_total counter\n", table.names[column]);
+		for (unsigned core = 0; core < table.ncores; core++)
+			append(&text, "lavra_%s_total{core=\"%u\"} %llu\n", table.names[column],
+			       core, (unsigned long long)table.values[core][column]);
+	}
+	return text.overflow ? 0 : (size_t)(text.at - out);
+}

@@ -1,0 +1,528 @@
+#include "arch/x86_64/paging.h"
+
+#include "arch/arch.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/io.h"
+#include "arch/x86_64/page_tables.h"
+#include "lavra/console.h"
+#include "smp/window.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TABLE (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)
+/* Set from the start, so that the processor need not write them into the tables. */
+#define TOUCHED (PTE_ACCESSED | PTE_DIRTY)
+
+/* image.ld, boot.S */
+extern char image_start[], text_start[], text_end[], data_start[], data_end[], image_end[];
+extern uint64_t boot_image_pdpt[], boot_image_directory[], boot_image_tables[], boot_pml4[];
+extern uint64_t boot_identity_pdpt[], boot_identity_directory[], boot_identity_table[];
+extern char boot_stack_guard[];
+
+/* Core 0's top-level table: what every other core's is copied from. */
+static paddr_t kernel_pml4;
+
+#define KVA_INDEX 384 /* table_index(KVA_START, 4) */
+#define DIRECT_INDEX 256
+#define IMAGE_INDEX 511
+#define LOWER_TABLES 4 /* USER_END is 2 TiB */
+
+static uint64_t *table_at(paddr_t table)
+{
+	return phys_to_virt(table);
+}
+
+static paddr_t image_physical(const void *address)
+{
+	return (paddr_t)address - IMAGE_OFFSET;
+}
+
+static uint64_t leaf_flags(unsigned protection)
+{
+	uint64_t flags = TOUCHED;
+
+	flags |= protection == 0 ? PTE_HELD : PTE_PRESENT;
+	if (protection & PAGE_WRITE)
+		flags |= PTE_WRITE;
+	if (!(protection & PAGE_EXECUTE))
+		flags |= PTE_NX;
+	if (protection & PAGE_UNCACHED)
+		flags |= PTE_CACHE_DISABLE | PTE_WRITE_THROUGH; /* PAT entry 3, cpu.c */
+	return flags;
+}
+
+/* Only what never differs between cores may be global, and then it is flushed one by one. */
+static uint64_t global_flag(vaddr_t address)
+{
+	return address >= DIRECT_MAP && cpu_features.global_pages ? PTE_GLOBAL : 0;
+}
+
+static uint64_t large_flag(unsigned level)
+{
+	return level > 1 ? PTE_LARGE : 0;
+}
+
+/* The leaf entry that maps `address` in the tables `root`, or the empty or not yet filled entry where
+ * the walk ends; *level says where. */
+static uint64_t *find_entry(paddr_t root, vaddr_t address, unsigned *level)
+{
+	uint64_t *table = table_at(root);
+
+	for (*level = 4;; --*level) {
+		uint64_t *entry = &table[table_index(address, *level)];
+
+		if (*entry == 0 || entry_is_leaf(*entry, *level))
+			return entry;
+		table = table_at(*entry & PTE_FRAME);
+	}
+}
+
+/* The entry for `address` at `level`, tables above it made as needed. NULL if memory is out, or if a
+ * larger page is in the way. */
+static uint64_t *make_entry(paddr_t root, vaddr_t address, unsigned level)
+{
+	uint64_t *table = table_at(root);
+
+	for (unsigned l = 4; l > level; l--) {
+		uint64_t *entry = &table[table_index(address, l)];
+
+		if (*entry == 0) {
+			paddr_t page = table_page_alloc();
+
+			if (page == 0)
+				return NULL;
+			*entry = page | TABLE;
+		} else if (entry_is_leaf(*entry, l)) {
+			return NULL;
+		}
+		table = table_at(*entry & PTE_FRAME);
+	}
+	return &table[table_index(address, level)];
+}
+
+static paddr_t current_root(void)
+{
+	return read_cr3() & PTE_FRAME;
+}
+
+/* ---- mappings of the generic code ---- */
+
+static bool range_is_ours(vaddr_t address, size_t size)
+{
+	vaddr_t end = address + size;
+
+	if (size == 0 || end < address || !is_aligned(address | size, PAGE_SIZE))
+		return false;
+	return (address >= USER_START && end <= USER_END) ||
+	       (address >= KVA_START && end <= KVA_END);
+}
+
+static bool table_is_empty(const uint64_t *table)
+{
+	for (unsigned i = 0; i < ENTRIES_PER_TABLE; i++) {
+		if (table[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Give a table back that has become empty. Only the lowest level: the directories above are at most
+ * 4 KiB for each GiB of addresses ever used. */
+static void retire_if_empty(uint64_t *directory_entry)
+{
+	paddr_t table = *directory_entry & PTE_FRAME;
+
+	if (!table_is_empty(table_at(table)))
+		return;
+	__atomic_store_n(directory_entry, 0, __ATOMIC_RELAXED);
+	table_page_retire(table);
+}
+
+/* Make sure that tables exist down to `level` for the range and that nothing is mapped there. */
+static int prepare_range(paddr_t root, vaddr_t address, size_t size, unsigned level)
+{
+	for (vaddr_t a = address; a != address + size; a += LEVEL_SIZE(level)) {
+		unsigned found;
+		uint64_t *entry = find_entry(root, a, &found);
+
+		if (*entry != 0)
+			return -EEXIST;
+		if (found < level) {
+			/* A table of small pages, unless it is empty, holds one that is in the way. */
+			uint64_t *directory_entry = make_entry(root, a, level);
+
+			retire_if_empty(directory_entry);
+			if (*directory_entry != 0)
+				return -EEXIST;
+		} else if (make_entry(root, a, level) == NULL) {
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+int arch_map(vaddr_t address, paddr_t physical, size_t size, unsigned protection)
+{
+	paddr_t root = current_root();
+	unsigned level = is_aligned(address | physical | size, HUGE_PAGE_SIZE) ? 2 : 1;
+	uint64_t flags = leaf_flags(protection) | global_flag(address) | large_flag(level);
+	int error;
+
+	if (!range_is_ours(address, size) || !is_aligned(physical, PAGE_SIZE) ||
+	    (protection & (PAGE_WRITE | PAGE_EXECUTE)) == (PAGE_WRITE | PAGE_EXECUTE))
+		return -EINVAL;
+	error = prepare_range(root, address, size, level);
+	if (error != 0)
+		return error;
+	for (size_t done = 0; done != size; done += LEVEL_SIZE(level)) {
+		uint64_t *entry = make_entry(root, address + done, level);
+
+		__atomic_store_n(entry, (physical + done) | flags, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+/* Turn the 2 MiB page that spans `address` into a table of 4 KiB pages, if `address` lies inside it. */
+static int split_at(paddr_t root, vaddr_t address)
+{
+	unsigned level;
+	uint64_t *entry = find_entry(root, address, &level);
+	uint64_t old = *entry;
+	paddr_t table;
+
+	if (old == 0 || level != 2 || is_aligned(address, HUGE_PAGE_SIZE))
+		return 0;
+	table = table_page_alloc();
+	if (table == 0)
+		return -ENOMEM;
+	for (unsigned i = 0; i < ENTRIES_PER_TABLE; i++)
+		table_at(table)[i] = (old & ~(uint64_t)PTE_LARGE) + i * PAGE_SIZE;
+	__atomic_store_n(entry, table | TABLE, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int split_ends(paddr_t root, vaddr_t address, size_t size)
+{
+	int error = split_at(root, address);
+
+	return error != 0 ? error : split_at(root, address + size);
+}
+
+int arch_protect(vaddr_t address, size_t size, unsigned protection)
+{
+	paddr_t root = current_root();
+	uint64_t flags = leaf_flags(protection) | global_flag(address);
+	unsigned level;
+	int error;
+
+	if (!range_is_ours(address, size) ||
+	    (protection & (PAGE_WRITE | PAGE_EXECUTE)) == (PAGE_WRITE | PAGE_EXECUTE))
+		return -EINVAL;
+	error = split_ends(root, address, size);
+	if (error != 0)
+		return error;
+	for (vaddr_t a = address; a < address + size; a = align_down(a, LEVEL_SIZE(level)) + LEVEL_SIZE(level)) {
+		uint64_t *entry = find_entry(root, a, &level);
+
+		if (*entry != 0)
+			__atomic_store_n(entry, (*entry & PTE_FRAME) | flags | large_flag(level),
+					 __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+int arch_unmap(vaddr_t address, size_t size, void (*release)(paddr_t, size_t, void *), void *arg)
+{
+	paddr_t root = current_root();
+	vaddr_t end = address + size;
+	unsigned level;
+	int error;
+
+	if (!range_is_ours(address, size))
+		return -EINVAL;
+	error = split_ends(root, address, size);
+	if (error != 0)
+		return error;
+	for (vaddr_t a = address, next; a < end; a = next) {
+		uint64_t *entry = find_entry(root, a, &level);
+		uint64_t old = *entry;
+
+		next = align_down(a, LEVEL_SIZE(level)) + LEVEL_SIZE(level);
+		if (old != 0) {
+			__atomic_store_n(entry, 0, __ATOMIC_RELEASE);
+			release(old & PTE_FRAME, LEVEL_SIZE(level), arg);
+		}
+		/* The last entry of this table that the range covers. */
+		if (level == 1 && (next >= end || is_aligned(next, HUGE_PAGE_SIZE)))
+			retire_if_empty(make_entry(root, a, 2));
+	}
+	return 0;
+}
+
+/* find_entry() without the caller's lock. Interrupts are off: a table that is taken out on the way is not
+ * freed before this core has answered a shootdown. */
+static uint64_t read_entry(vaddr_t address, unsigned *level)
+{
+	unsigned long saved = arch_irq_save();
+	const uint64_t *table = table_at(current_root());
+	uint64_t entry;
+
+	for (*level = 4;; --*level) {
+		entry = __atomic_load_n(&table[table_index(address, *level)], __ATOMIC_RELAXED);
+		if (entry == 0 || entry_is_leaf(entry, *level))
+			break;
+		table = table_at(entry & PTE_FRAME);
+	}
+	arch_irq_restore(saved);
+	return entry;
+}
+
+bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_t *page_size)
+{
+	unsigned level = 1;
+	uint64_t entry = 0;
+
+	/* Addresses are 48 bits, sign-extended: others name no page (SDM volume 1, 3.3.7.1). */
+	if ((vaddr_t)((int64_t)(address << 16) >> 16) == address)
+		entry = read_entry(address, &level);
+	*page_size = LEVEL_SIZE(level);
+	if (entry == 0)
+		return false;
+	*physical = (entry & PTE_FRAME & ~(LEVEL_SIZE(level) - 1)) + (address & (LEVEL_SIZE(level) - 1));
+	*protection = 0;
+	if (entry & PTE_PRESENT) {
+		*protection = PAGE_READ;
+		if (entry & PTE_WRITE)
+			*protection |= PAGE_WRITE;
+		if (!(entry & PTE_NX))
+			*protection |= PAGE_EXECUTE;
+		if (entry & PTE_CACHE_DISABLE)
+			*protection |= PAGE_UNCACHED;
+	}
+	return true;
+}
+
+paddr_t arch_translate(vaddr_t address)
+{
+	paddr_t physical;
+	unsigned protection;
+	size_t page_size;
+
+	return arch_lookup(address, &physical, &protection, &page_size) ? physical : 0;
+}
+
+/* Beyond this many pages it is cheaper to lose everything that is cached. */
+#define FLUSH_ALL_PAGES 64
+
+void arch_tlb_flush_local(vaddr_t address, size_t npages)
+{
+	table_pages_flush_begin();
+	if (npages <= FLUSH_ALL_PAGES) {
+		for (size_t i = 0; i < npages; i++)
+			__asm__ volatile("invlpg (%0)" ::"r"(address + i * PAGE_SIZE) : "memory");
+	} else if (global_flag(address) == 0) {
+		write_cr3(read_cr3());
+	} else {
+		/* Any change of PGE drops global entries, too (SDM volume 3, 4.10.4.1). */
+		unsigned long saved = arch_irq_save();
+		uint64_t cr4 = read_cr4();
+
+		write_cr4(cr4 & ~(uint64_t)CR4_PGE);
+		write_cr4(cr4);
+		arch_irq_restore(saved);
+	}
+	table_pages_flush_end();
+}
+
+/* ---- building the tables ---- */
+
+static paddr_t boot_table(void)
+{
+	paddr_t page = table_page_alloc();
+
+	if (page == 0)
+		panic("no memory for page tables");
+	return page;
+}
+
+/* Map `start` to `end` of physical memory at its place in the direct map, with pages as large as fit. */
+static void map_direct(paddr_t start, paddr_t end, uint64_t flags)
+{
+	while (start < end) {
+		unsigned level = cpu_features.huge_1g ? 3 : 2;
+		uint64_t *entry;
+
+		while (!is_aligned(start, LEVEL_SIZE(level)) || end - start < LEVEL_SIZE(level))
+			level--;
+		entry = make_entry(kernel_pml4, start + DIRECT_MAP, level);
+		if (entry == NULL)
+			panic("no memory for page tables");
+		*entry = start | flags | large_flag(level) | global_flag(DIRECT_MAP);
+		start += LEVEL_SIZE(level);
+	}
+}
+
+/* All of RAM, for reading and writing; the image's text and constants can be changed by no address. */
+static void map_ram(paddr_t start, paddr_t end)
+{
+	paddr_t fixed_start = image_physical(image_start), fixed_end = image_physical(data_start);
+
+	if (start < fixed_start)
+		map_direct(start, min(end, fixed_start), leaf_flags(PAGE_READ | PAGE_WRITE));
+	if (start < fixed_end && end > fixed_start)
+		map_direct(max(start, fixed_start), min(end, fixed_end), leaf_flags(PAGE_READ));
+	if (end > fixed_end)
+		map_direct(max(start, fixed_end), end, leaf_flags(PAGE_READ | PAGE_WRITE));
+}
+
+static uint64_t *image_entry(const void *address)
+{
+	return &boot_image_tables[((vaddr_t)address - (vaddr_t)image_start) / PAGE_SIZE];
+}
+
+/* boot.S has mapped the image as it must be. What all cores share of it becomes global. */
+static void finish_image(void)
+{
+	for (char *page = image_start; page < image_end; page += PAGE_SIZE) {
+		if ((page < core_window_start || page >= core_window_end) && *image_entry(page) != 0)
+			*image_entry(page) |= global_flag((vaddr_t)page);
+	}
+}
+
+void paging_make_guard(const void *page)
+{
+	*image_entry(page) = 0;
+	arch_tlb_flush_local((vaddr_t)page, 1);
+}
+
+bool paging_is_image_guard(vaddr_t address)
+{
+	return address >= (vaddr_t)image_start && address < (vaddr_t)image_end &&
+	       *image_entry((const void *)address) == 0;
+}
+
+void paging_init(struct boot_info *info, const struct memory_range *ram, unsigned nram)
+{
+	uint64_t *top;
+
+	table_pages_init(info);
+	kernel_pml4 = boot_table();
+	for (unsigned i = 0; i < nram; i++)
+		map_ram(ram[i].start, ram[i].end);
+	finish_image();
+
+	/* Every top-level entry that will ever be used, so that the copies need not be kept in step. */
+	top = table_at(kernel_pml4);
+	for (unsigned i = 0; i < LOWER_TABLES; i++)
+		top[i] = boot_table() | TABLE;
+	top[KVA_INDEX] = boot_table() | TABLE;
+	top[IMAGE_INDEX] = image_physical(boot_image_pdpt) | TABLE;
+	paging_load(kernel_pml4);
+	arch_tlb_flush_local(IMAGE_OFFSET, SIZE_MAX);
+	paging_make_guard(boot_stack_guard);
+}
+
+const void *paging_map_firmware(paddr_t physical, size_t size)
+{
+	paddr_t start = align_down(physical, PAGE_SIZE);
+	paddr_t end = align_up(physical + size, PAGE_SIZE);
+
+	if (physical + size < physical || end < start || end > 1ul << cpu_features.physical_bits)
+		return NULL;
+	for (paddr_t page = start; page < end; page += PAGE_SIZE) {
+		vaddr_t address = page + DIRECT_MAP;
+		uint64_t *entry;
+
+		if (arch_translate(address) != 0 || (page == 0 && arch_translate(address + 1) != 0))
+			continue;
+		/* A new top-level entry would be missing in the other cores' tables. */
+		if (table_at(kernel_pml4)[table_index(address, 4)] == 0)
+			return NULL;
+		entry = make_entry(kernel_pml4, address, 1);
+		if (entry == NULL)
+			return NULL;
+		*entry = page | leaf_flags(PAGE_READ) | global_flag(address);
+	}
+	return phys_to_virt(physical);
+}
+
+/* ---- one set of tables for each core ---- */
+
+static void free_core_tables(const paddr_t *pages, unsigned npages)
+{
+	for (unsigned i = 0; i < npages; i++) {
+		if (pages[i] != 0)
+			table_page_retire(pages[i]);
+	}
+}
+
+/* The lowest tables that the window touches; it need not lie within 2 MiB. */
+static unsigned window_tables(void)
+{
+	return table_index((vaddr_t)core_window_end - 1, 2) - table_index((vaddr_t)core_window_start, 2) + 1;
+}
+
+#define MAX_WINDOW_TABLES 16
+
+paddr_t paging_create_core_tables(core_id_t core)
+{
+	/* Top, page-directory pointers, directory, then the tables. */
+	paddr_t pages[3 + MAX_WINDOW_TABLES];
+	unsigned npages = 3 + window_tables();
+	unsigned first = table_index((vaddr_t)core_window_start, 2);
+	size_t npages_window = (size_t)(core_window_end - core_window_start) / PAGE_SIZE;
+
+	assert(npages <= array_size(pages));
+	for (unsigned i = 0; i < npages; i++)
+		pages[i] = table_page_alloc();
+	for (unsigned i = 0; i < npages; i++) {
+		if (pages[i] == 0) {
+			free_core_tables(pages, npages);
+			return 0;
+		}
+	}
+	memcpy(table_at(pages[0]), table_at(kernel_pml4), PAGE_SIZE);
+	memcpy(table_at(pages[1]), boot_image_pdpt, PAGE_SIZE);
+	memcpy(table_at(pages[2]), boot_image_directory, PAGE_SIZE);
+	table_at(pages[0])[IMAGE_INDEX] = pages[1] | TABLE;
+	table_at(pages[1])[table_index(IMAGE_OFFSET, 3)] = pages[2] | TABLE;
+	for (unsigned i = 0; i < window_tables(); i++) {
+		paddr_t shared = boot_image_directory[first + i] & PTE_FRAME;
+
+		memcpy(table_at(pages[3 + i]), table_at(shared), PAGE_SIZE);
+		table_at(pages[2])[first + i] = pages[3 + i] | TABLE;
+	}
+	for (size_t i = 0; i < npages_window; i++) {
+		vaddr_t address = (vaddr_t)core_window_start + i * PAGE_SIZE;
+		paddr_t table = pages[3 + table_index(address, 2) - first];
+
+		table_at(table)[table_index(address, 1)] =
+			window_frame(core, (unsigned)i) | leaf_flags(PAGE_READ | PAGE_WRITE);
+	}
+	return pages[0];
+}
+
+void paging_load(paddr_t tables)
+{
+	write_cr3(tables);
+}
+
+/* The tables of boot.S serve again: they lie below 4 GiB, and the identity mapping there is one page. */
+paddr_t paging_trampoline_tables(paddr_t page)
+{
+	memcpy(boot_pml4, table_at(kernel_pml4), PAGE_SIZE);
+	boot_pml4[0] = image_physical(boot_identity_pdpt) | TABLE;
+	memset(boot_identity_pdpt, 0, PAGE_SIZE);
+	memset(boot_identity_directory, 0, PAGE_SIZE);
+	memset(boot_identity_table, 0, PAGE_SIZE);
+	boot_identity_pdpt[0] = image_physical(boot_identity_directory) | TABLE;
+	boot_identity_directory[0] = image_physical(boot_identity_table) | TABLE;
+	boot_identity_table[table_index(page, 1)] = page | leaf_flags(PAGE_READ | PAGE_EXECUTE);
+	return image_physical(boot_pml4);
+}
+
+void paging_remove_trampoline(void)
+{
+	memset(boot_pml4, 0, PAGE_SIZE);
+}

@@ -1,0 +1,103 @@
+#include "arch/x86_64/trap.h"
+
+#include "arch/arch.h"
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/context.h"
+#include "arch/x86_64/descriptors.h"
+#include "arch/x86_64/fault.h"
+#include "arch/x86_64/irq.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/registers.h"
+#include "lavra/console.h"
+#include "mm/kva.h"
+#include "smp/core.h"
+
+#include <errno.h>
+
+extern char kernel_text_start[], kernel_text_end[]; /* image.ld */
+
+void trap_leave(void *stack, void (*function)(void)) __attribute__((noreturn)); /* trap.S */
+
+/* The boot core needs its stacks before there is any other memory. Each has a guard page beneath,
+ * which trap_guard_stacks() unmaps. */
+static struct {
+	char guard[PAGE_SIZE];
+	char stack[FAULT_STACK_PAGES * PAGE_SIZE];
+} boot_stacks[NTRAP_STACKS] __attribute__((aligned(PAGE_SIZE), section(".bss.page_aligned")));
+
+/* The other cores': set by the boot core, read by the owner. */
+static vaddr_t stacks[MAX_CORES][NTRAP_STACKS];
+
+static unsigned stack_pages(unsigned index)
+{
+	return index + 1 == IST_FAULT ? FAULT_STACK_PAGES : TRAP_STACK_PAGES;
+}
+
+void trap_init(void)
+{
+	for (unsigned i = 0; i < NTRAP_STACKS; i++)
+		stacks[0][i] = (vaddr_t)boot_stacks[i].stack + sizeof(boot_stacks[i].stack);
+	descriptors_load(stacks[0]);
+}
+
+void trap_guard_stacks(void)
+{
+	for (unsigned i = 0; i < NTRAP_STACKS; i++)
+		paging_make_guard(boot_stacks[i].guard);
+}
+
+int trap_create_core(core_id_t core)
+{
+	for (unsigned i = 0; i < NTRAP_STACKS; i++) {
+		stacks[core][i] = (vaddr_t)kva_stack_alloc(stack_pages(i));
+		if (stacks[core][i] != 0)
+			continue;
+		while (i-- > 0)
+			kva_stack_free((void *)stacks[core][i], stack_pages(i));
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void trap_init_core(void)
+{
+	descriptors_load(stacks[this_core]);
+}
+
+bool is_kernel_text(uint64_t rip)
+{
+	return rip - (uint64_t)kernel_text_start < (uint64_t)(kernel_text_end - kernel_text_start);
+}
+
+/* Stop the current thread where the interrupt hit it: its registers go into its context. */
+static void preempt(const struct trap_frame *frame)
+{
+	context_save_preempted(current_context(), frame);
+	trap_leave(sched_core_stack(), sched_preempted);
+}
+
+void trap_interrupt(struct trap_frame *frame)
+{
+	irq_dispatch((unsigned)frame->vector);
+	if (!is_kernel_text(frame->rip) && sched_should_preempt())
+		preempt(frame);
+}
+
+void trap_exception(struct trap_frame *frame)
+{
+	switch (frame->vector) {
+	case 2:
+		apic_nmi(); /* does not return if another core panicked */
+		panic_at(frame, "non-maskable interrupt");
+	case 8:
+		panic_at(frame, "double fault (stack overflow, or a fault in a fault handler)");
+	case 14:
+		fault_page(frame);
+		return;
+	case 18:
+		panic_at(frame, "machine check");
+	default:
+		fault_other(frame);
+	}
+}

@@ -1,0 +1,70 @@
+/*
+ * Traps: exceptions and interrupts, and the stacks they run on.
+ *
+ * All of them run on stacks of their own (TSS interrupt stacks), because the code they interrupt runs
+ * in ring 0, too, and owns the 128 bytes beneath its stack pointer (the red zone). Interrupt handlers
+ * run with interrupts off; a page fault is handled with interrupts as they were. The code that
+ * was interrupted is the application's if it lies outside the kernel's text.
+ */
+#pragma once
+
+/* Stacks in the TSS's interrupt stack table; 0 would mean "stay on the current one". */
+#define IST_INTERRUPT 1
+#define IST_FAULT 2
+#define IST_NMI 3
+#define IST_DOUBLE_FAULT 4
+#define IST_MACHINE_CHECK 5
+#define NTRAP_STACKS 5
+
+/* Pages of each. An exception in an exception handler takes the next FAULT_STACK_STEP bytes of the fault
+ * stack (trap.S), so that it cannot write over what it must report. */
+#define TRAP_STACK_PAGES 2
+#define FAULT_STACK_STEP 8192
+#define FAULT_STACK_PAGES 6
+
+#define TRAP_ENTRY_SIZE 16
+
+#define TSS_IST_OFFSET(ist) (36 + ((ist)-1) * 8) /* SDM volume 3, 8.7 */
+
+#ifndef __ASSEMBLER__
+
+#include "lavra/types.h"
+
+/* In the order in which trap.S pushes them, the last first. */
+struct trap_frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
+	uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t vector;
+	uint64_t error; /* 0 for vectors without an error code */
+	/* Pushed by the processor (SDM volume 3, 6.14.2). */
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* Descriptor tables and trap stacks of the boot core. Once. */
+void trap_init(void);
+
+/* Allocate the trap stacks of `core`. 0 or -ENOMEM. Boot core, after mm_init(). */
+int trap_create_core(core_id_t core);
+
+/* Load this core's descriptor tables. Every other core, once, in its window, interrupts off. */
+void trap_init_core(void);
+
+/* Is `rip` in code that is never preempted? (image.ld) */
+bool is_kernel_text(uint64_t rip);
+
+/* Unmap the pages beneath the boot core's trap stacks. Boot core, after paging_init(). */
+void trap_guard_stacks(void);
+
+/* An exception of the application's that nothing handles: say what happened and end the image, as
+ * Linux would end a process by `signal`. */
+void trap_end_application(const struct trap_frame *frame, int signal, const char *what)
+	__attribute__((noreturn));
+
+/* trap.S calls these. */
+void trap_exception(struct trap_frame *frame);
+void trap_interrupt(struct trap_frame *frame);
+
+/* One entry for each vector (trap.S). */
+extern char trap_entries[];
+
+#endif

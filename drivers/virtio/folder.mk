@@ -1,0 +1,1 @@
+kernel_sources += $(wildcard drivers/*.c drivers/virtio/*.c)

@@ -1,0 +1,46 @@
+/*
+ * Per-core counters: what a core has done since boot.
+ *
+ * Written by the owning core alone, with plain increments; read by anybody, without
+ * stopping anyone (`counters_of`), so a sum over cores may be a moment out of step.
+ * A counter is one line in the table below: it then has a field, a name in
+ * /proc/lavra/cores and a line in the metrics.
+ */
+#pragma once
+
+#include "lavra/types.h"
+
+#define COUNTERS(X)                                                                                \
+	X(rx_packets, "frames received")                                                           \
+	X(rx_bytes, "bytes received")                                                              \
+	X(rx_drops, "received frames dropped for lack of memory or room")                          \
+	X(rx_errors, "received frames or ring entries refused as malformed")                       \
+	X(tx_packets, "frames sent")                                                               \
+	X(tx_bytes, "bytes sent")                                                                  \
+	X(tx_drops, "frames not sent for lack of memory or room")                                  \
+	X(tx_kicks, "doorbells rung on transmit queues")                                           \
+	X(frames_forwarded, "frames handed to the core that owns their flow")                      \
+	X(connections_opened, "TCP connections established")                                       \
+	X(connections_closed, "TCP connections ended")                                             \
+	X(connections_refused, "TCP connections refused: backlog or memory exhausted")             \
+	X(interrupts, "device interrupts")                                                         \
+	X(timer_interrupts, "timer interrupts")                                                    \
+	X(ipis, "inter-processor interrupts received")                                             \
+	X(messages, "mailbox messages handled")                                                    \
+	X(context_switches, "switches from one thread to another")                                 \
+	X(preemptions, "threads preempted in application code")                                    \
+	X(page_faults, "page faults that mapped a page")                                           \
+	X(polls, "passes over the core's work sources")                                            \
+	X(idle_ns, "time halted, in nanoseconds")
+
+struct counters {
+#define X(name, help) uint64_t name;
+	COUNTERS(X)
+#undef X
+};
+
+/* This core's: counters.rx_packets++. Owning core, any context. */
+extern CORE_LOCAL struct counters counters;
+
+/* Another core's, to read. Any core. Valid after smp_start(). */
+const struct counters *counters_of(core_id_t core);

@@ -1,0 +1,59 @@
+/*
+ * What the files that work on areas share (area.c, fault.c, remap.c, resident.c).
+ *
+ * Every change of the areas is an edit: it gets all the memory it could need first, then the
+ * lock; from then on only the page tables can refuse (and then nothing is changed), and what is
+ * left over is freed after the lock is given back. While the lock is held nothing may touch
+ * application memory: the page fault would want the lock too.
+ */
+#pragma once
+
+#include "lavra/types.h"
+#include "mm/area_tree.h"
+
+#define HUGE_PAGE_ORDER 9
+#define PAGE_PROTECTION 7 /* of attributes: PROT_READ, _WRITE, _EXEC are PAGE_READ, ... */
+
+/* Guarded by the area lock. */
+extern struct area *areas;
+
+void areas_lock(void);
+void areas_unlock(void);
+
+struct edit {
+	struct area *spare; /* chained by `left` */
+};
+
+/* Get what an edit may need and the lock. False if memory is out (not locked). */
+bool edit_begin(struct edit *edit);
+/* Unlock, and free what is left. Returns `result`. */
+long edit_end(struct edit *edit, long result);
+
+/* Within an edit, at most one of each: */
+void edit_add(struct edit *edit, vaddr_t start, vaddr_t end, unsigned attributes); /* merges */
+void edit_remove(struct edit *edit, vaddr_t start, vaddr_t end); /* may leave two pieces */
+
+/* Is there an area at every address, or at none? The lock is held. */
+bool areas_cover(vaddr_t start, vaddr_t end);
+bool areas_are_free(vaddr_t start, vaddr_t end);
+/* Free addresses for `length` bytes, 0 if there are none. The lock is held. */
+vaddr_t areas_choose(size_t length);
+/* Round up to pages; false if that overflows. */
+bool round_length(size_t *length);
+/* [start, start + length) lies in what an application may map. */
+bool is_user_range(vaddr_t start, size_t length);
+
+/* ---- pages of areas (resident.c); the lock is held ---- */
+
+/* Unmap and free all pages of the range; no core can reach them when it returns. 0, or -ENOMEM
+ * (a 2 MiB page had to be split) with nothing changed. */
+int pages_drop(vaddr_t start, vaddr_t end);
+/* Map pages everywhere in the empty range. 0, or -ENOMEM with the range empty again. */
+int pages_populate(vaddr_t start, vaddr_t end, unsigned attributes);
+/* Move all pages of the range `length` bytes long to the empty range at `to`. Both have
+ * `attributes`. 0, or -ENOMEM with nothing changed. */
+int pages_move(vaddr_t from, vaddr_t to, size_t length, unsigned attributes);
+/* Map a cleared page of `size` at `address`; the frame stays the caller's if that fails. */
+int page_insert(vaddr_t address, paddr_t frame, size_t size, unsigned attributes);
+/* Does the area want a 2 MiB page around `address`, is there room for one, and memory to spare? */
+bool page_may_be_huge(const struct area *area, vaddr_t address);

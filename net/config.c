@@ -1,0 +1,221 @@
+/*
+ * Addresses: the boot option, DHCP, and the announcement to all cores.
+ */
+#include "net/config.h"
+
+#include "arch/arch.h"
+#include "lavra/boot_option.h"
+#include "lavra/console.h"
+#include "net/interface.h"
+#include "net/net.h"
+#include "sched/thread.h"
+#include "smp/core.h"
+#include "smp/mailbox.h"
+
+#include "lwip/dhcp.h"
+#include "lwip/dns.h"
+#include "lwip/prot/dhcp.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ANNOUNCE_AFTER_NS (1 * NS_PER_S) /* say that we wait */
+#define GIVE_UP_NS (10 * NS_PER_S)
+
+#ifdef LAVRA_HOST_TEST
+#define SHARED
+#else
+#define SHARED __attribute__((section(".data.shared")))
+#endif
+
+enum config_method { METHOD_DHCP, METHOD_STATIC, METHOD_NONE };
+
+static READ_MOSTLY enum config_method method = METHOD_DHCP;
+static READ_MOSTLY struct network_config static_config;
+
+/* Written by core 0, before it tells the others by message. */
+SHARED struct network_config network_config = { 0 };
+
+static CORE_LOCAL struct timer dhcp_timer;
+static CORE_LOCAL unsigned dhcp_fine_ticks;
+static CORE_LOCAL struct thread *waiting_thread; /* in net_configure() */
+
+/* ---- ip= ---- */
+
+/* A dotted quad at *text; steps behind it. */
+static bool parse_address(const char **text, uint32_t *address)
+{
+	uint8_t bytes[4];
+
+	for (int i = 0; i < 4; i++) {
+		unsigned value = 0, digits = 0;
+
+		if (i && *(*text)++ != '.')
+			return false;
+		for (; **text >= '0' && **text <= '9' && digits < 3; digits++)
+			value = value * 10 + (unsigned)(*(*text)++ - '0');
+		if (!digits || value > 255)
+			return false;
+		bytes[i] = (uint8_t)value;
+	}
+	memcpy(address, bytes, 4);
+	return true;
+}
+
+static const char *parse_static(const char *text)
+{
+	unsigned prefix = 0, digits = 0;
+
+	if (!parse_address(&text, &static_config.address) || *text++ != '/')
+		return "must be dhcp, none or ADDRESS/PREFIX[,GATEWAY]";
+	for (; *text >= '0' && *text <= '9' && digits < 2; digits++)
+		prefix = prefix * 10 + (unsigned)(*text++ - '0');
+	if (!digits || prefix > 32)
+		return "the prefix must be 0 to 32";
+	static_config.netmask = prefix ? lwip_htonl(0xffffffffu << (32 - prefix)) : 0;
+	static_config.gateway = 0;
+	if (*text == ',') {
+		text++;
+		if (!parse_address(&text, &static_config.gateway))
+			return "the gateway must be an address";
+	}
+	if (*text)
+		return "has something behind it";
+	if ((static_config.address & 0xff) == 127 || static_config.address == 0)
+		return "must be an address that others can reach";
+	return NULL;
+}
+
+static const char *parse_ip(const char *value)
+{
+	if (strcmp(value, "dhcp") == 0)
+		method = METHOD_DHCP;
+	else if (strcmp(value, "none") == 0)
+		method = METHOD_NONE;
+	else
+		method = METHOD_STATIC;
+	return method == METHOD_STATIC ? parse_static(value) : NULL;
+}
+BOOT_OPTION(ip, "ip=dhcp | none | ADDRESS/PREFIX[,GATEWAY]: this machine's address", parse_ip);
+
+/* ---- telling all cores ---- */
+
+static void adopt_config(void *argument)
+{
+	interface_set_address(network_config.address, network_config.netmask,
+			      network_config.gateway);
+}
+
+static void announce(const char *how)
+{
+	if (network_config.address)
+		kprintf("net: %pI, netmask %pI, gateway %pI (%s), %pM\n", &network_config.address,
+			&network_config.netmask, &network_config.gateway, how,
+			virtio_net_mac());
+	else
+		kprintf("net: the address is gone\n");
+}
+
+/* lwIP on core 0 got, changed or lost the address. */
+static void address_changed(struct netif *netif)
+{
+	struct thread *thread = waiting_thread;
+
+	if (netif_ip4_addr(netif)->addr == network_config.address &&
+	    netif_ip4_netmask(netif)->addr == network_config.netmask &&
+	    netif_ip4_gw(netif)->addr == network_config.gateway)
+		return;
+	network_config.address = netif_ip4_addr(netif)->addr;
+	network_config.netmask = netif_ip4_netmask(netif)->addr;
+	network_config.gateway = netif_ip4_gw(netif)->addr;
+	for (uint8_t i = 0; i < NAME_SERVERS_MAX; i++)
+		network_config.name_servers[i] = dns_getserver(i)->addr;
+	if (thread) { /* at boot it tells the others itself, and waits for them */
+		waiting_thread = NULL;
+		thread_wake(thread);
+		return;
+	}
+	announce("DHCP");
+	for (core_id_t core = 1; core < ncores; core++)
+		if (core_is_online(core) && mailbox_post(core, adopt_config, NULL) != 0)
+			kprintf("net: core %u was not told of its address\n", core);
+}
+
+/* ---- DHCP ---- */
+
+static void dhcp_tick(struct timer *timer)
+{
+	uint64_t period_ns = DHCP_FINE_TIMER_MSECS * NS_PER_MS;
+
+	dhcp_fine_tmr();
+	if (++dhcp_fine_ticks * DHCP_FINE_TIMER_MSECS >= DHCP_COARSE_TIMER_MSECS) {
+		dhcp_fine_ticks = 0;
+		dhcp_coarse_tmr();
+	}
+	/* With an address there is only the lease to watch, in minutes. */
+	if (dhcp_supplied_address(&ethernet_interface) &&
+	    netif_dhcp_data(&ethernet_interface)->request_timeout == 0) {
+		dhcp_fine_ticks = DHCP_COARSE_TIMER_MSECS / DHCP_FINE_TIMER_MSECS;
+		period_ns = DHCP_COARSE_TIMER_MSECS * NS_PER_MS;
+	}
+	timer_start(&dhcp_timer, clock_ns() + period_ns);
+}
+
+static int dhcp_begin(void)
+{
+	if (dhcp_start(&ethernet_interface) != ERR_OK)
+		return -ENOMEM;
+	timer_init(&dhcp_timer, dhcp_tick);
+	timer_start(&dhcp_timer, clock_ns() + DHCP_FINE_TIMER_MSECS * NS_PER_MS);
+	return 0;
+}
+
+/* Wait for an address until `deadline_ns`. */
+static bool wait_for_address(uint64_t deadline_ns)
+{
+	while (!network_config.address && clock_ns() < deadline_ns) {
+		thread_prepare_block();
+		waiting_thread = current;
+		thread_block(deadline_ns);
+		waiting_thread = NULL;
+	}
+	return network_config.address != 0;
+}
+
+static int configure_by_dhcp(void)
+{
+	uint64_t start_ns = clock_ns();
+	int error;
+
+	netif_set_status_callback(&ethernet_interface, address_changed);
+	error = dhcp_begin();
+	if (error)
+		return error;
+	if (wait_for_address(start_ns + ANNOUNCE_AFTER_NS))
+		return 0;
+	kprintf("net: waiting for an address by DHCP (ip=dhcp)\n");
+	if (wait_for_address(start_ns + GIVE_UP_NS))
+		return 0;
+	kprintf("net: warning: no DHCP server answered for 10 s; going on without an address\n");
+	return 0;
+}
+
+int net_configure(void)
+{
+	int error = 0;
+
+	if (virtio_net_queue_pairs() == 0)
+		return -ENODEV;
+	if (method == METHOD_NONE)
+		return 0;
+	assert_on_core(0);
+	if (method == METHOD_STATIC)
+		network_config = static_config;
+	else
+		error = configure_by_dhcp();
+	if (error || !network_config.address)
+		return error;
+	announce(method == METHOD_STATIC ? "static" : "DHCP");
+	core_call_all(adopt_config, NULL);
+	return 0;
+}

@@ -1,0 +1,88 @@
+/*
+ * Flows: how a core finds a TCP connection, and which of them its timers look at.
+ *
+ * lwIP finds a connection by walking a list, and its timers walk all of it. Here both lists
+ * (tcp_active_pcbs, tcp_tw_pcbs) are empty between calls. A segment's connection is found in a
+ * hash table and given to lwIP as a list of one; a tick gives it those that have something to
+ * time. So no cost depends on the number of connections.
+ *
+ * Rules:
+ * - Everything is of one core; the only thing that others read is whether a bucket is empty.
+ * - tcp_input() and lwIP's timers are called between flow_attach() and flow_detach() only.
+ * - Before an API call on a control block (tcp_write, tcp_close, ...) flow_touch() it, so that
+ *   the next tick looks at it; without that a lost FIN would never be sent again.
+ * - After tcp_connect() flow_detach().
+ */
+#pragma once
+
+#include "lavra/list.h"
+#include "lavra/types.h"
+
+#include "lwip/tcp.h"
+
+/* What a received segment is looked up by. Network byte order. */
+struct flow_key {
+	uint32_t remote_address, local_address;
+	uint16_t remote_port, local_port;
+};
+
+enum flow_list { FLOW_IDLE, FLOW_TICKING, FLOW_KEEPALIVE, FLOW_TIME_WAIT };
+
+struct flow {
+	struct flow *next; /* in its bucket */
+	struct tcp_pcb *pcb;
+	struct flow_key key;
+	uint8_t list;        /* enum flow_list: which list `link` is in */
+	bool hashed;
+	bool established;    /* was, at some time */
+	bool recovering;     /* NewReno: from the third duplicate ACK until `recover` is acknowledged */
+	struct list link;
+	struct list half_open_link; /* in state SYN_RCVD: oldest first */
+	uint32_t recover;
+	uint32_t recovery_ack; /* what was acknowledged when we last sent again */
+	uint32_t orphan_ack;   /* no socket any more: what was acknowledged at `orphan_ticks` */
+	uint32_t orphan_ticks;
+	uint64_t expires_ns;   /* in TIME_WAIT */
+};
+
+#define FLOW_BUCKETS 8192
+/* Half-open connections of a core: the oldest makes room, so that a flood of SYNs fills
+ * neither memory nor the way in for others. */
+#define FLOW_HALF_OPEN_MAX 1024
+/* Connections in TIME_WAIT of a core (about 430 bytes each), for 2 s: longer than a segment lives
+ * in a data centre; the oldest makes room. */
+#define FLOW_TIME_WAIT_MAX 4096
+#define FLOW_TIME_WAIT_NS (2 * NS_PER_S)
+
+void flow_init(void);      /* boot core, once */
+int flow_init_core(void);  /* every core; -ENOMEM */
+
+uint32_t flow_hash(const struct flow_key *key);
+struct flow *flow_find(const struct flow_key *key, uint32_t hash);
+/* May `core` have a flow of this hash? A hint: false positives happen. Any core. */
+bool flow_may_be_on(core_id_t core, uint32_t hash);
+
+/* Give `flow` (or nothing) to lwIP / take back what is on its lists. */
+void flow_attach(struct flow *flow);
+void flow_detach(void);
+
+/* Make a flow for a control block that will connect. 0 or -ENOMEM. */
+int flow_prepare(struct tcp_pcb *pcb);
+/* Connections to this listening control block become flows. */
+void flow_listen(struct tcp_pcb *listener);
+/* Close it, with the half-open connections that point to it on lwIP's list. */
+void flow_close_listener(struct tcp_pcb *listener);
+void flow_touch(struct tcp_pcb *pcb);
+/* Forget a connection in TIME_WAIT: a new one with the same addresses and ports begins. */
+void flow_recycle(struct flow *flow);
+/* Put every flow on lwIP's list; before an interface changes its address. */
+void flow_attach_all(void);
+
+/* The flows that share a bucket of this core's table. */
+const struct flow *flow_bucket(unsigned index);
+
+/* This core's. */
+extern CORE_LOCAL unsigned flow_count;
+extern CORE_LOCAL unsigned flow_time_wait_count;
+extern CORE_LOCAL unsigned flow_half_open_count;
+extern CORE_LOCAL unsigned flow_ticking_count; /* what a tick looks at */

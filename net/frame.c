@@ -1,0 +1,120 @@
+/*
+ * Reading the headers of a received frame. Everything here comes from outside: every length is
+ * compared with what is there before it is used.
+ */
+#include "net/frame.h"
+
+#include "net/checksum.h"
+
+#include "lwip/prot/etharp.h"
+#include "lwip/prot/ethernet.h"
+#include "lwip/prot/iana.h"
+#include "lwip/prot/ip4.h"
+#include "lwip/prot/tcp.h"
+#include "lwip/prot/udp.h"
+
+static inline uint16_t load16(const uint8_t *bytes)
+{
+	uint16_t value;
+
+	memcpy(&value, bytes, 2);
+	return value;
+}
+
+static inline uint32_t load32(const uint8_t *bytes)
+{
+	uint32_t value;
+
+	memcpy(&value, bytes, 4);
+	return value;
+}
+
+/* One's complement sum of a header of 20 bytes; 0xffff if its checksum is right. */
+static inline uint16_t header_sum(const uint8_t *ip)
+{
+	return checksum_fold((uint64_t)load32(ip) + load32(ip + 4) + load32(ip + 8) +
+			     load32(ip + 12) + load32(ip + 16));
+}
+
+static bool parse_arp(const struct packet *packet, struct frame *frame)
+{
+	const uint8_t *arp = packet->data + frame->ip_offset;
+
+	if (packet->len < frame->ip_offset + (uint32_t)SIZEOF_ETHARP_HDR)
+		return false;
+	frame->ip_len = SIZEOF_ETHARP_HDR;
+	if (load16(arp + 6) == lwip_htons(ARP_REPLY))
+		frame->kind = FRAME_ARP_REPLY;
+	return true;
+}
+
+static bool parse_ip(const struct packet *packet, struct frame *frame)
+{
+	const uint8_t *ip = packet->data + frame->ip_offset;
+	uint32_t room = packet->total_len - frame->ip_offset;
+	uint32_t here = packet->len - frame->ip_offset; /* in the first part */
+	uint32_t header_len, ip_len;
+	const uint8_t *transport;
+
+	if (packet->len < frame->ip_offset + (uint32_t)IP_HLEN || ip[0] >> 4 != 4)
+		return false;
+	header_len = (ip[0] & 15) * 4u;
+	ip_len = lwip_htons(load16(ip + 2));
+	if (header_len < IP_HLEN || header_len > here || ip_len < header_len || ip_len > room)
+		return false;
+	/* Loopback addresses never travel (RFC 1122, 3.2.1.3). */
+	if (packet->data != ip && (ip[12] == 127 || ip[16] == 127))
+		return false;
+	frame->ip_len = (uint16_t)ip_len;
+	if (load16(ip + 6) & lwip_htons(IP_OFFMASK | IP_MF)) {
+		frame->kind = FRAME_FRAGMENT;
+		return true;
+	}
+	memcpy(&frame->key.remote_address, ip + 12, 4);
+	memcpy(&frame->key.local_address, ip + 16, 4);
+	transport = ip + header_len;
+	switch (ip[9]) {
+	case IP_PROTO_TCP:
+		if (ip_len - header_len < TCP_HLEN || here < header_len + TCP_HLEN)
+			return false;
+		frame->kind = FRAME_TCP;
+		frame->tcp_flags = transport[13];
+		frame->sequence = lwip_htonl(load32(transport + 4));
+		frame->plain = header_len == IP_HLEN && header_sum(ip) == 0xffff;
+		break;
+	case IP_PROTO_UDP:
+		if (ip_len - header_len < UDP_HLEN || here < header_len + UDP_HLEN)
+			return false;
+		frame->kind = FRAME_UDP;
+		break;
+	default:
+		return true;
+	}
+	frame->key.remote_port = load16(transport);
+	frame->key.local_port = load16(transport + 2);
+	frame->hash = flow_hash(&frame->key);
+	return true;
+}
+
+bool frame_parse(struct packet *packet, struct frame *frame)
+{
+	uint16_t type;
+
+	frame->kind = FRAME_OTHER;
+	frame->plain = false;
+	frame->ip_offset = 0;
+	if (packet->total_len < packet->len)
+		return false;
+	if (!packet_state(packet)->from_wire)
+		return packet->total_len <= UINT16_MAX && parse_ip(packet, frame);
+	/* lwIP counts lengths in 16 bits. */
+	if (packet->len < ETHERNET_HEADER_LEN || packet->total_len > UINT16_MAX)
+		return false;
+	frame->ip_offset = ETHERNET_HEADER_LEN;
+	type = load16(packet->data + 12);
+	if (type == lwip_htons(ETHTYPE_IP))
+		return parse_ip(packet, frame);
+	if (type == lwip_htons(ETHTYPE_ARP))
+		return parse_arp(packet, frame);
+	return false;
+}

@@ -1,0 +1,495 @@
+/*
+ * The interfaces of a core: receiving, sending, and the place they have in the core's poll.
+ */
+#include "net/interface.h"
+
+#include "arch/arch.h"
+#include "lavra/console.h"
+#include "lavra/counters.h"
+#include "mm/object.h"
+#include "net/checksum.h"
+#include "net/frame.h"
+#include "net/loopback.h"
+#include "net/neighbor.h"
+#include "net/steering.h"
+#include "sched/thread.h"
+#include "smp/core.h"
+#include "smp/mailbox.h"
+
+#include "lwip/etharp.h"
+#include "lwip/inet_chksum.h"
+#include "lwip/ip.h"
+#include "lwip/ip4_frag.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/prot/etharp.h"
+#include "lwip/prot/ip4.h"
+#include "netif/ethernet.h"
+
+#include <errno.h>
+
+#define RECEIVE_BATCH 64
+#define KICK_AFTER 16    /* frames queued without a doorbell */
+#define SEGMENTS_MAX 16  /* of one frame; a longer chain is copied into one */
+
+/* Of an interface's checksum flags: what lwIP computes, and what it verifies. */
+#define GENERATE_FLAGS 0x00ff
+#define CHECK_ALL 0xff00
+/* The device or the sender on this machine vouches for the rest. */
+#define CHECK_HEADERS (NETIF_CHECKSUM_CHECK_IP | NETIF_CHECKSUM_CHECK_ICMP)
+
+CORE_LOCAL struct netif ethernet_interface;
+CORE_LOCAL struct netif loopback_interface;
+
+static CORE_LOCAL unsigned own_queue;   /* queue pair that this core polls, and sends on */
+static CORE_LOCAL bool has_queue;
+static CORE_LOCAL unsigned unkicked;    /* frames queued since the doorbell */
+
+/* ---- receiving ---- */
+
+/* As ip4_input() does before tcp_input(), for a frame whose headers frame_parse() found plain and
+ * whose connection is known: so its addresses are ours. */
+static void tcp_receive_plain(struct packet *packet, const struct frame *frame, struct netif *netif)
+{
+	struct pbuf *pbuf = packet_to_pbuf(packet, frame->ip_offset + IP_HLEN,
+					   frame->ip_len - (uint32_t)IP_HLEN);
+
+	if (!pbuf)
+		return;
+	pbuf->if_idx = netif_get_index(netif);
+	ip_data.current_netif = netif;
+	ip_data.current_input_netif = netif;
+	ip_data.current_ip_header_tot_len = IP_HLEN;
+	ip4_addr_set_u32(&ip_data.current_iphdr_src, frame->key.remote_address);
+	ip4_addr_set_u32(&ip_data.current_iphdr_dest, frame->key.local_address);
+	tcp_input(pbuf, netif);
+	ip_data.current_netif = NULL;
+	ip_data.current_input_netif = NULL;
+}
+
+/* A piece of a packet, on core 0. The whole is a new packet, for whom it may concern. */
+static void receive_fragment(struct packet *packet, const struct frame *frame)
+{
+	struct pbuf *pbuf = packet_to_pbuf(packet, frame->ip_offset, frame->ip_len);
+	struct packet *whole;
+
+	if (!pbuf)
+		return;
+	if (*(const uint8_t *)pbuf->payload != 0x45 || inet_chksum(pbuf->payload, IP_HLEN) != 0) {
+		counters.rx_errors++;
+		pbuf_free(pbuf);
+		return;
+	}
+	neighbor_timers_needed();
+	pbuf = ip4_reass(pbuf);
+	if (!pbuf)
+		return;
+	whole = packet_alloc(pbuf->tot_len);
+	if (whole)
+		pbuf_copy_partial(pbuf, whole->data, pbuf->tot_len, 0);
+	else
+		counters.rx_drops++;
+	pbuf_free(pbuf);
+	/* Its transport checksum is not verified yet: `checksum_valid` is false. */
+	if (whole)
+		interface_receive(whole);
+}
+
+static void receive_here(struct packet *packet, const struct frame *frame, struct flow *flow)
+{
+	struct packet_state *state = packet_state(packet);
+	struct netif *netif = state->from_wire ? &ethernet_interface : &loopback_interface;
+	struct pbuf *pbuf;
+
+	if (frame->kind == FRAME_FRAGMENT) {
+		receive_fragment(packet, frame);
+		return;
+	}
+	netif->chksum_flags = (netif->chksum_flags & GENERATE_FLAGS) |
+			      (packet->checksum_valid ? CHECK_HEADERS : CHECK_ALL);
+	flow_attach(flow);
+	if (likely(flow && frame->plain)) {
+		tcp_receive_plain(packet, frame, netif);
+	} else {
+		pbuf = packet_to_pbuf(packet, 0, (uint32_t)frame->ip_offset + frame->ip_len);
+		if (pbuf)
+			netif->input(pbuf, netif);
+	}
+	flow_detach();
+}
+
+static void receive_forwarded(void *argument)
+{
+	interface_receive(argument);
+}
+
+static void forward(struct packet *packet, core_id_t core)
+{
+	packet_state(packet)->tried |= 1ull << this_core;
+	if (mailbox_post(core, receive_forwarded, packet) == 0) {
+		counters.frames_forwarded++;
+	} else {
+		counters.rx_drops++;
+		packet_free(packet);
+	}
+}
+
+/* Every core resolves addresses for itself, and any of them may have asked. */
+static void copy_to_others(const struct packet *packet)
+{
+	for (core_id_t core = 0; core < ncores; core++) {
+		struct packet *copy;
+
+		if (core == this_core || !core_is_online(core))
+			continue;
+		copy = packet_copy(packet);
+		if (copy)
+			forward(copy, core);
+	}
+}
+
+void interface_receive(struct packet *packet)
+{
+	struct packet_state *state = packet_state(packet);
+	struct frame frame;
+	struct flow *flow;
+	core_id_t core;
+
+	if (unlikely(!frame_parse(packet, &frame))) {
+		counters.rx_errors++;
+		packet_free(packet);
+		return;
+	}
+	core = steer(&frame, state->tried, &flow);
+	if (unlikely(core != this_core)) {
+		forward(packet, core);
+		return;
+	}
+	if (unlikely(frame.kind == FRAME_ARP_REPLY)) {
+		if (!state->tried)
+			copy_to_others(packet);
+		neighbor_forget();
+	}
+	receive_here(packet, &frame, flow);
+}
+
+/* ---- sending ---- */
+
+/* A frame on its way to a core that has a transmit queue. */
+struct handed_frame {
+	uint32_t len;
+	struct tx_offload offload;
+	uint8_t data[];
+};
+
+static void handed_frame_sent(void *argument)
+{
+	object_free(argument);
+}
+
+static void frame_queued(void)
+{
+	if (++unkicked >= KICK_AFTER) {
+		unkicked = 0;
+		virtio_net_kick(own_queue);
+	}
+}
+
+/* Queue on this core's ring; a full one gets a second chance after the device was told to go on. */
+static int queue_frame(const struct tx_segment *segments, unsigned nsegments,
+		       const struct tx_offload *offload, void (*done)(void *), void *argument)
+{
+	int error = virtio_net_send(own_queue, segments, nsegments, offload, done, argument);
+
+	if (unlikely(error == -ENOBUFS)) {
+		unkicked = 0;
+		virtio_net_kick(own_queue);
+		virtio_net_reclaim(own_queue);
+		error = virtio_net_send(own_queue, segments, nsegments, offload, done, argument);
+	}
+	if (likely(error == 0))
+		frame_queued();
+	return error;
+}
+
+static void send_handed_frame(void *argument)
+{
+	struct handed_frame *frame = argument;
+	struct tx_segment segment = { .data = frame->data, .len = frame->len };
+
+	if (queue_frame(&segment, 1, &frame->offload, handed_frame_sent, frame) != 0) {
+		counters.tx_drops++;
+		object_free(frame);
+	}
+}
+
+static struct handed_frame *copy_frame(struct pbuf *pbuf, const struct tx_offload *offload)
+{
+	struct handed_frame *frame = object_alloc(sizeof(*frame) + pbuf->tot_len);
+
+	if (!frame)
+		return NULL;
+	frame->len = pbuf->tot_len;
+	frame->offload = *offload;
+	pbuf_copy_partial(pbuf, frame->data, pbuf->tot_len, 0);
+	return frame;
+}
+
+/* Sending from a core without a queue, or of a frame in more pieces than a ring entry should have. */
+static err_t send_copy(struct pbuf *pbuf, const struct tx_offload *offload)
+{
+	struct handed_frame *frame = copy_frame(pbuf, offload);
+	int error = -ENOBUFS;
+
+	if (!frame)
+		return ERR_MEM;
+	if (has_queue) {
+		send_handed_frame(frame);
+		return ERR_OK;
+	}
+	error = mailbox_post(this_core % virtio_net_queue_pairs(), send_handed_frame, frame);
+	if (error) {
+		counters.tx_drops++;
+		object_free(frame);
+		return ERR_BUF;
+	}
+	return ERR_OK;
+}
+
+static void pbuf_sent(void *argument)
+{
+	pbuf_free(argument);
+}
+
+/*
+ * The device adds the TCP checksum where it offers to; it wants the sum of the pseudo header in the
+ * field (virtio 1.2, 5.1.6.2). lwIP was told not to compute one and left it 0.
+ */
+static void offload_checksum(struct pbuf *pbuf, struct tx_offload *offload)
+{
+	uint8_t *ip = (uint8_t *)pbuf->payload + ETHERNET_HEADER_LEN;
+	uint16_t tcp_len, sum;
+	uint32_t source, destination;
+
+	if (pbuf->len < ETHERNET_HEADER_LEN + IP_HLEN + TCP_HLEN || ip[0] != 0x45 ||
+	    ip[9] != IP_PROTO_TCP || ip[-2] != 0x08 || ip[-1] != 0x00)
+		return;
+	memcpy(&source, ip + 12, 4);
+	memcpy(&destination, ip + 16, 4);
+	tcp_len = (uint16_t)(pbuf->tot_len - ETHERNET_HEADER_LEN - IP_HLEN);
+	sum = checksum_fold((uint64_t)source + destination + lwip_htons(IP_PROTO_TCP) +
+			    lwip_htons(tcp_len));
+	memcpy(ip + IP_HLEN + 16, &sum, 2);
+	offload->needs_checksum = true;
+	offload->checksum_start = ETHERNET_HEADER_LEN + IP_HLEN;
+	offload->checksum_offset = 16;
+}
+
+/* lwIP's linkoutput: `pbuf` begins with the Ethernet header. */
+static err_t ethernet_transmit(struct netif *netif, struct pbuf *pbuf)
+{
+	struct tx_segment segments[SEGMENTS_MAX];
+	struct tx_offload offload = { .needs_checksum = false };
+	unsigned nsegments = 0;
+
+	if (!(netif->chksum_flags & NETIF_CHECKSUM_GEN_TCP))
+		offload_checksum(pbuf, &offload);
+	if (unlikely(!has_queue))
+		return send_copy(pbuf, &offload);
+	for (struct pbuf *part = pbuf; part; part = part->next) {
+		if (part->len == 0)
+			continue;
+		if (unlikely(nsegments == SEGMENTS_MAX))
+			return send_copy(pbuf, &offload);
+		segments[nsegments++] = (struct tx_segment){ part->payload, part->len };
+	}
+	/* Until the device has read it; lwIP does not touch a segment that others refer to. */
+	pbuf_ref(pbuf);
+	if (unlikely(queue_frame(segments, nsegments, &offload, pbuf_sent, pbuf) != 0)) {
+		pbuf_free(pbuf);
+		counters.tx_drops++;
+		return ERR_BUF;
+	}
+	return ERR_OK;
+}
+
+/* lwIP's output: `pbuf` begins with the IP header. */
+static err_t ethernet_send(struct netif *netif, struct pbuf *pbuf, const ip4_addr_t *destination)
+{
+	const struct eth_addr *mac;
+
+	if (unlikely(interface_is_local(destination->addr)))
+		return loopback_send(pbuf);
+	mac = neighbor_find(destination->addr);
+	if (unlikely(!mac)) {
+		err_t error = etharp_output(netif, pbuf, destination);
+
+		neighbor_learn(netif, destination);
+		return error;
+	}
+	if (unlikely(pbuf_add_header(pbuf, ETHERNET_HEADER_LEN) != 0))
+		return ERR_BUF;
+	memcpy(pbuf->payload, mac, 6);
+	memcpy((uint8_t *)pbuf->payload + 6, netif->hwaddr, 6);
+	memcpy((uint8_t *)pbuf->payload + 12, "\x08\x00", 2); /* IPv4 */
+	return ethernet_transmit(netif, pbuf);
+}
+
+static err_t loopback_output(struct netif *netif, struct pbuf *pbuf, const ip4_addr_t *destination)
+{
+	return loopback_send(pbuf);
+}
+
+void interface_reclaim(void)
+{
+	if (!has_queue)
+		return;
+	if (unkicked) {
+		unkicked = 0;
+		virtio_net_kick(own_queue);
+	}
+	virtio_net_reclaim(own_queue);
+}
+
+/* ---- addresses and routes ---- */
+
+bool interface_is_local(uint32_t address)
+{
+	return (address & lwip_htonl(0xff000000)) == lwip_htonl(0x7f000000) ||
+	       (address != 0 && address == ethernet_interface.ip_addr.addr);
+}
+
+struct netif *interface_route(const ip4_addr_t *source, const ip4_addr_t *destination)
+{
+	if ((destination->addr & lwip_htonl(0xff000000)) == lwip_htonl(0x7f000000))
+		return &loopback_interface;
+	return virtio_net_queue_pairs() ? &ethernet_interface : NULL;
+}
+
+uint32_t interface_source_address(uint32_t destination)
+{
+	if ((destination & lwip_htonl(0xff000000)) == lwip_htonl(0x7f000000))
+		return lwip_htonl(0x7f000001);
+	return ethernet_interface.ip_addr.addr;
+}
+
+void interface_set_address(uint32_t address, uint32_t netmask, uint32_t gateway)
+{
+	ip4_addr_t ip = { address }, mask = { netmask }, router = { gateway };
+
+	if (ethernet_interface.ip_addr.addr == address &&
+	    ethernet_interface.netmask.addr == netmask && ethernet_interface.gw.addr == gateway)
+		return;
+	neighbor_forget();
+	/* lwIP ends the connections of an address that goes away, if it sees them. */
+	flow_attach_all();
+	netif_set_addr(&ethernet_interface, &ip, &mask, &router);
+	flow_detach();
+}
+
+/* ---- the core's poll ---- */
+
+static bool network_poll(void)
+{
+	struct packet *packets[RECEIVE_BATCH];
+	unsigned received = 0;
+	bool worked;
+
+	if (has_queue) {
+		/* What applications and handlers of messages queued since the last pass. */
+		if (unkicked) {
+			unkicked = 0;
+			virtio_net_kick(own_queue);
+		}
+		received = virtio_net_receive(own_queue, packets, RECEIVE_BATCH);
+		for (unsigned i = 0; i < received; i++) {
+			for (struct packet *part = packets[i]; part; part = part->next)
+				packet_state(part)->allocated = false;
+			packet_state(packets[i])->tried = 0;
+			packet_state(packets[i])->from_wire = true;
+			interface_receive(packets[i]);
+		}
+	}
+	worked = loopback_poll() || received;
+	if (has_queue && worked)
+		interface_reclaim();
+	return worked;
+}
+
+static bool network_prepare_sleep(void)
+{
+	if (loopback_has_work())
+		return false;
+	if (!has_queue)
+		return true;
+	interface_reclaim();
+	return virtio_net_enable_interrupt(own_queue);
+}
+
+static void network_awake(void)
+{
+	if (has_queue)
+		virtio_net_disable_interrupt(own_queue);
+}
+
+#ifdef LAVRA_HOST_TEST
+#define SHARED
+#else
+#define SHARED __attribute__((section(".data.shared")))
+#endif
+
+/* One for all cores: a copy in each window would lose the links of the list it is in. */
+static SHARED struct poller network_poller = {
+	.poll = network_poll,
+	.prepare_sleep = network_prepare_sleep,
+	.awake = network_awake,
+};
+
+void interface_init(void)
+{
+	core_add_poller(&network_poller);
+}
+
+static err_t ethernet_up(struct netif *netif)
+{
+	netif->name[0] = 'e';
+	netif->name[1] = 'n';
+	netif->mtu = (u16_t)virtio_net_mtu();
+	netif->hwaddr_len = 6;
+	memcpy(netif->hwaddr, virtio_net_mac(), 6);
+	netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
+		       NETIF_FLAG_LINK_UP;
+	netif->output = ethernet_send;
+	netif->linkoutput = ethernet_transmit;
+	return ERR_OK;
+}
+
+static err_t loopback_up(struct netif *netif)
+{
+	netif->name[0] = 'l';
+	netif->name[1] = 'o';
+	netif->mtu = LOOPBACK_MTU;
+	netif->flags = NETIF_FLAG_LINK_UP;
+	netif->output = loopback_output;
+	return ERR_OK;
+}
+
+void interface_init_core(void)
+{
+	ip4_addr_t address = { lwip_htonl(0x7f000001) }, mask = { lwip_htonl(0xff000000) };
+	ip4_addr_t none = { 0 };
+	unsigned pairs = virtio_net_queue_pairs();
+
+	has_queue = this_core < pairs;
+	own_queue = this_core;
+	netif_add(&loopback_interface, &address, &mask, &none, NULL, loopback_up, ip4_input);
+	netif_set_up(&loopback_interface);
+	/* Nothing gets lost in memory. */
+	loopback_interface.chksum_flags &= (u16_t)~NETIF_CHECKSUM_GEN_TCP;
+	if (!pairs)
+		return;
+	netif_add(&ethernet_interface, &none, &none, &none, NULL, ethernet_up, ethernet_input);
+	netif_set_default(&ethernet_interface);
+	netif_set_up(&ethernet_interface);
+	if (virtio_net_offloads_tx_checksum())
+		ethernet_interface.chksum_flags &= (u16_t)~NETIF_CHECKSUM_GEN_TCP;
+}

@@ -1,0 +1,371 @@
+/*
+ * Listeners.
+ */
+#include "net/listener.h"
+
+#include "lavra/console.h"
+#include "lavra/counters.h"
+#include "mm/object.h"
+#include "net/flow.h"
+#include "net/ports.h"
+#include "net/socket_state.h"
+#include "smp/core.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* Where lwIP listens on one core: one control block for an address and port, and the listeners
+ * that take turns with its connections. */
+struct listen_point {
+	struct list link;  /* in this core's `points` */
+	struct list parts; /* struct listener_part */
+	struct tcp_pcb *pcb;
+	uint32_t address;
+	uint16_t port;
+};
+
+/* A listener's share of one core; only that core touches it. */
+struct listener_part {
+	struct list link; /* in its listen_point */
+	struct listen_point *point;
+	struct listener *listener;
+	struct parcel parcel; /* tells the core to stop */
+	int error;
+} CACHE_ALIGNED;
+
+struct listener {
+	struct socket *socket;  /* NULL: closed. Home core */
+	struct socket *first, **last; /* established, not accepted. Home core */
+	struct socket_options inherited;
+	core_id_t home;
+	uint32_t address;
+	uint16_t port;
+	bool all_cores;
+	uint32_t backlog;       /* written by the home core */
+	uint32_t waiting;       /* atomic: established anywhere, not accepted */
+	uint32_t references;    /* atomic: parts, and connections on their way */
+	struct listener_part parts[];
+};
+
+static CORE_LOCAL struct list points;
+
+void listener_init_core(void)
+{
+	list_init(&points);
+}
+
+static void listener_release(struct listener *listener)
+{
+	/* The last one sees what all others did. */
+	if (__atomic_sub_fetch(&listener->references, 1, __ATOMIC_ACQ_REL) == 0)
+		object_free(listener);
+}
+
+/* ---- connections ---- */
+
+static void close_here(struct parcel *parcel)
+{
+	socket_close(container_of(parcel, struct socket, parcel));
+}
+
+/* Close a connection that nobody will accept, on its home core. */
+static void discard(struct socket *socket)
+{
+	/* To the other side it was never there. */
+	socket->options.linger = true;
+	socket->options.linger_s = 0;
+	if (socket->home == this_core) {
+		socket_close(socket);
+		return;
+	}
+	parcel_init(&socket->parcel, close_here);
+	parcel_send(socket->home, &socket->parcel);
+}
+
+static void enqueue(struct listener *listener, struct socket *socket)
+{
+	socket->next = NULL;
+	*listener->last = socket;
+	listener->last = &socket->next;
+	socket_tell(listener->socket, EPOLLIN);
+}
+
+/* A connection that was established on another core comes to be accepted. */
+static void connection_arrived(struct parcel *parcel)
+{
+	struct socket *socket = container_of(parcel, struct socket, parcel);
+	struct listener *listener = socket->tcp.accepted_by;
+
+	socket->tcp.accepted_by = NULL;
+	if (listener->socket)
+		enqueue(listener, socket);
+	else
+		discard(socket);
+	listener_release(listener);
+}
+
+static bool is_full(const struct listener *listener)
+{
+	return __atomic_load_n(&listener->waiting, __ATOMIC_RELAXED) >=
+	       __atomic_load_n(&listener->backlog, __ATOMIC_RELAXED);
+}
+
+bool listener_admits(void *argument)
+{
+	struct listen_point *point = argument;
+
+	list_for_each (link, &point->parts)
+		if (!is_full(list_entry(link, struct listener_part, link)->listener))
+			return true;
+	return false;
+}
+
+/* The next in turn; one whose backlog is full lets others go first. */
+static struct listener *next_listener(struct listen_point *point)
+{
+	struct list *chosen = point->parts.next;
+
+	list_for_each (link, &point->parts)
+		if (!is_full(list_entry(link, struct listener_part, link)->listener)) {
+			chosen = link;
+			break;
+		}
+	list_remove(chosen);
+	list_push_back(&point->parts, chosen);
+	return list_entry(chosen, struct listener_part, link)->listener;
+}
+
+/* lwIP has established a connection, or (without a control block) had no memory for one. */
+static err_t on_accept(void *argument, struct tcp_pcb *pcb, err_t error)
+{
+	struct listener *listener;
+	struct socket *socket;
+
+	if (!pcb || error != ERR_OK) {
+		counters.connections_refused++;
+		return ERR_VAL;
+	}
+	listener = next_listener(argument);
+	socket = tcp_socket_accepted(pcb, &listener->inherited);
+	if (!socket) {
+		counters.connections_refused++;
+		return ERR_MEM; /* lwIP resets it */
+	}
+	__atomic_add_fetch(&listener->waiting, 1, __ATOMIC_RELAXED);
+	if (listener->home == this_core) {
+		enqueue(listener, socket);
+		return ERR_OK;
+	}
+	__atomic_add_fetch(&listener->references, 1, __ATOMIC_RELAXED);
+	socket->tcp.accepted_by = listener;
+	parcel_init(&socket->parcel, connection_arrived);
+	parcel_send(listener->home, &socket->parcel);
+	return ERR_OK;
+}
+
+struct socket *listener_take(struct listener *listener)
+{
+	struct socket *socket = listener->first;
+
+	if (!socket)
+		return NULL;
+	listener->first = socket->next;
+	if (!listener->first)
+		listener->last = &listener->first;
+	socket->next = NULL;
+	__atomic_sub_fetch(&listener->waiting, 1, __ATOMIC_RELAXED);
+	return socket;
+}
+
+bool listener_has_waiting(const struct listener *listener)
+{
+	return listener->first != NULL;
+}
+
+void listener_set_backlog(struct listener *listener, int backlog)
+{
+	uint32_t limit = backlog < 0 || backlog > SOMAXCONN_LIMIT ? SOMAXCONN_LIMIT :
+								    (uint32_t)backlog;
+
+	/* As Linux: one more than asked for. */
+	__atomic_store_n(&listener->backlog, limit + 1, __ATOMIC_RELAXED);
+}
+
+/* ---- on each core ---- */
+
+static struct listen_point *point_create(uint32_t address, uint16_t port)
+{
+	struct listen_point *point = object_alloc_zeroed(sizeof(*point));
+	ip_addr_t ip = { address };
+	struct tcp_pcb *pcb = NULL, *listening = NULL;
+
+	if (!point)
+		return NULL;
+	pcb = tcp_new();
+	if (pcb) {
+		/* Who may bind what is decided already (net/ports.c). */
+		ip_set_option(pcb, SOF_REUSEADDR);
+		if (tcp_bind(pcb, &ip, lwip_htons(port)) == ERR_OK)
+			listening = tcp_listen_with_backlog(pcb, 0);
+		if (!listening)
+			tcp_abort(pcb);
+	}
+	if (!listening) {
+		object_free(point);
+		return NULL;
+	}
+	point->pcb = listening;
+	point->address = address;
+	point->port = port;
+	list_init(&point->parts);
+	list_push_back(&points, &point->link);
+	tcp_arg(listening, point);
+	tcp_accept(listening, on_accept);
+	flow_listen(listening);
+	return point;
+}
+
+static struct listen_point *point_find(uint32_t address, uint16_t port)
+{
+	list_for_each (link, &points) {
+		struct listen_point *point = list_entry(link, struct listen_point, link);
+
+		if (point->address == address && point->port == port)
+			return point;
+	}
+	return NULL;
+}
+
+/* Begin to listen on this core. */
+static void part_open(void *argument)
+{
+	struct listener *listener = argument;
+	struct listener_part *part = &listener->parts[this_core];
+	struct listen_point *point = point_find(listener->address, listener->port);
+
+	if (!point)
+		point = point_create(listener->address, listener->port);
+	if (!point) {
+		part->error = -ENOMEM;
+		return;
+	}
+	part->point = point;
+	list_push_back(&point->parts, &part->link);
+	if (this_core == listener->home) {
+		listener->socket->tcp.listener = listener;
+		listener->socket->tcp.state = TCP_SOCKET_LISTENING;
+	}
+}
+
+static void part_close(struct listener_part *part)
+{
+	struct listen_point *point = part->point;
+
+	if (point) {
+		list_remove(&part->link);
+		if (list_is_empty(&point->parts)) {
+			list_remove(&point->link);
+			flow_close_listener(point->pcb);
+			object_free(point);
+		}
+	}
+	listener_release(part->listener);
+}
+
+static void part_close_parcel(struct parcel *parcel)
+{
+	part_close(container_of(parcel, struct listener_part, parcel));
+}
+
+/* ---- the whole ---- */
+
+static bool has_part_on(const struct listener *listener, core_id_t core)
+{
+	return listener->all_cores ? core_is_online(core) : core == listener->home;
+}
+
+void listener_close(struct listener *listener)
+{
+	struct socket *socket;
+
+	listener->socket->tcp.listener = NULL;
+	listener->socket = NULL;
+	while ((socket = listener_take(listener)))
+		discard(socket);
+	/* The last release frees it: ours is the part of this core, closed at the end. */
+	for (core_id_t core = 0; core < ncores; core++)
+		if (core != this_core && has_part_on(listener, core))
+			parcel_send(core, &listener->parts[core].parcel);
+	part_close(&listener->parts[this_core]);
+}
+
+static long close_call(void *argument)
+{
+	struct listener *listener = argument;
+
+	listener->socket->tcp.state = TCP_SOCKET_NEW;
+	listener_close(listener);
+	return 0;
+}
+
+static struct listener *listener_create(struct socket *socket, int backlog)
+{
+	struct listener *listener = object_alloc_zeroed(
+		sizeof(*listener) + ncores * sizeof(struct listener_part) + CACHE_LINE);
+
+	if (!listener)
+		return NULL;
+	listener->socket = socket;
+	listener->last = &listener->first;
+	listener->inherited = socket->options;
+	listener->home = this_core;
+	listener->address = socket->binding->address;
+	listener->port = socket->binding->port;
+	listener->all_cores = !socket->options.reuse_port;
+	listener_set_backlog(listener, backlog);
+	for (core_id_t core = 0; core < ncores; core++) {
+		struct listener_part *part = &listener->parts[core];
+
+		list_init(&part->link);
+		part->listener = listener;
+		parcel_init(&part->parcel, part_close_parcel);
+		if (has_part_on(listener, core))
+			listener->references++;
+	}
+	return listener;
+}
+
+int listener_open(struct socket *socket, int backlog)
+{
+	struct port_binding *binding = socket->binding;
+	core_id_t home = this_core;
+	struct listener *listener;
+	uint64_t cores = 0;
+	int error;
+
+	/* Nobody is sent here before all are ready. */
+	error = ports_listen(binding, 0);
+	if (error)
+		return error;
+	listener = listener_create(socket, backlog);
+	if (!listener)
+		return -ENOMEM;
+	if (listener->all_cores)
+		core_call_all(part_open, listener);
+	else
+		part_open(listener);
+	/* From here on this may be another core: the call blocked. */
+	for (core_id_t core = 0; core < ncores; core++) {
+		if (!has_part_on(listener, core))
+			continue;
+		cores |= 1ull << core;
+		if (listener->parts[core].error)
+			error = listener->parts[core].error;
+	}
+	if (error) {
+		core_call(home, close_call, listener);
+		return error;
+	}
+	return ports_listen(binding, cores);
+}

@@ -1,0 +1,44 @@
+# lwIP, unmodified, and the glue that calls it and is called by it (net/folder.mk), optimised as one
+# unit: a third fewer cycles a request than separate objects. The result, $(lwip_object), is an
+# ordinary object, so that the linker script still sees its sections.
+#
+# All writable data of lwIP belongs in the core window: the unit's .data and .bss are renamed. A
+# glue variable therefore says itself where it lives: CORE_LOCAL, READ_MOSTLY, or a section
+# .data.shared or .bss.shared. tools/check-window enforces both.
+
+lwip_source := $(BUILD)/src/lwip
+lwip_files := $(addprefix core/,def.c inet_chksum.c init.c ip.c mem.c memp.c netif.c pbuf.c raw.c \
+	stats.c sys.c tcp.c tcp_in.c tcp_out.c timeouts.c udp.c dns.c) \
+	$(addprefix core/ipv4/,autoip.c dhcp.c etharp.c icmp.c igmp.c ip4.c ip4_addr.c ip4_frag.c) \
+	netif/ethernet.c
+
+lwip_cflags := $(kernel_cflags) -Inet/port -I$(lwip_source)/src/include -fno-data-sections \
+	-ffile-prefix-map=$(lwip_source)/=lwip/ -flto -ffat-lto-objects
+$(eval $(call flags_file,lwip))
+
+lwip_own_objects := $(lwip_files:%=$(BUILD)/lwip/%.o)
+lwip_glue_objects := $(lwip_glue_sources:%=$(BUILD)/lwip/%.o)
+lwip_object := $(BUILD)/lwip/lwip.o
+
+$(lwip_own_objects): $(BUILD)/lwip/%.c.o: $(lwip_source)/.fetched $(BUILD)/lwip.flags \
+		| $(sysroot)/headers.done
+	$(quiet) CC lwip/$*.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(lwip_cflags) -w -MMD -MP -c -o $@ $(lwip_source)/src/$*.c
+
+$(lwip_glue_objects): $(BUILD)/lwip/%.c.o: %.c $(BUILD)/lwip.flags | $(sysroot)/headers.done \
+		$(lwip_source)/.fetched
+	$(quiet) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(lwip_cflags) -MMD -MP -c -o $@ $<
+
+$(lwip_object): $(lwip_own_objects) $(lwip_glue_objects) tools/check-window
+	$(quiet) LTO $@
+	$(Q)tools/check-window glue $(lwip_glue_objects)
+	$(Q)$(CC) $(lwip_cflags) -w -r -flinker-output=nolto-rel -nostdlib -o $@.unit \
+		$(lwip_own_objects) $(lwip_glue_objects)
+	$(Q)$(OBJCOPY) --rename-section .data=.core_window.data --rename-section .bss=.core_window.bss \
+		$@.unit $@
+	$(Q)tools/check-window unit $@ $(lwip_own_objects)
+
+-include $(lwip_own_objects:.o=.d) $(lwip_glue_objects:.o=.d)

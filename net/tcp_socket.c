@@ -1,0 +1,596 @@
+/*
+ * TCP sockets: connecting, sending, receiving and closing over lwIP's raw interface.
+ *
+ * lwIP calls back while it processes a segment or a tick; the callbacks only change the socket and
+ * tell its owner. Calls into lwIP come from the socket functions, never from a callback.
+ */
+#include "net/socket_state.h"
+
+#include "arch/arch.h"
+#include "lavra/console.h"
+#include "lavra/counters.h"
+#include "mm/object.h"
+#include "net/flow.h"
+#include "net/interface.h"
+#include "net/listener.h"
+#include "net/ports.h"
+#include "smp/core.h"
+
+#include "lwip/priv/tcp_priv.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* Segments up to this length are gathered when the reader is behind, so that tiny segments
+ * cannot pin a receive buffer each. */
+#define GATHER_MAX 512
+#define COLLECTOR_SIZE 1984 /* with its header an object of 2 KiB */
+/* Room in the send queue at which a writer that waits is told (Linux: a third). */
+#define SEND_ROOM (TCP_SND_BUF / 3)
+#define WRITE_CHUNK 32768u
+
+/* ---- the queue of received data ---- */
+
+static void queue_init(struct tcp_socket *tcp)
+{
+	tcp->first = NULL;
+	tcp->last = &tcp->first;
+	tcp->collector = NULL;
+}
+
+static void queue_append(struct tcp_socket *tcp, struct pbuf *chain)
+{
+	tcp->received_bytes += chain->tot_len;
+	*tcp->last = chain;
+	while (chain->next)
+		chain = chain->next;
+	tcp->last = &chain->next;
+	tcp->collector = NULL;
+}
+
+/* Returns false if there is no memory for it. */
+static bool queue_gather(struct tcp_socket *tcp, struct pbuf *pbuf)
+{
+	if (!tcp->collector || tcp->collector_room < pbuf->tot_len) {
+		struct pbuf *collector = pbuf_alloc(PBUF_RAW, COLLECTOR_SIZE, PBUF_RAM);
+
+		if (!collector)
+			return false;
+		collector->len = collector->tot_len = 0;
+		queue_append(tcp, collector);
+		tcp->collector = collector;
+		tcp->collector_room = COLLECTOR_SIZE;
+	}
+	pbuf_copy_partial(pbuf, (uint8_t *)tcp->collector->payload + tcp->collector->len,
+			  pbuf->tot_len, 0);
+	tcp->collector->len += pbuf->tot_len;
+	tcp->collector_room -= pbuf->tot_len;
+	tcp->received_bytes += pbuf->tot_len;
+	pbuf_free(pbuf);
+	return true;
+}
+
+static void queue_drop_first(struct tcp_socket *tcp)
+{
+	struct pbuf *pbuf = tcp->first;
+
+	tcp->first = pbuf->next;
+	if (!tcp->first)
+		tcp->last = &tcp->first;
+	if (pbuf == tcp->collector)
+		tcp->collector = NULL;
+	pbuf->next = NULL;
+	pbuf_free(pbuf);
+}
+
+static void queue_free(struct tcp_socket *tcp)
+{
+	while (tcp->first)
+		queue_drop_first(tcp);
+	tcp->received_bytes = 0;
+}
+
+/* ---- lwIP's callbacks ---- */
+
+/* The control block is gone, or about to be. */
+static void pcb_gone(struct socket *socket, int error)
+{
+	socket->tcp.pcb = NULL;
+	socket->tcp.small_outstanding = false;
+	if (error)
+		socket->error = error;
+	if (socket->tcp.state == TCP_SOCKET_CONNECTING)
+		socket->tcp.state = TCP_SOCKET_FAILED;
+	socket->tcp.peer_finished = true;
+	socket_tell(socket, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | (error ? EPOLLERR : 0));
+}
+
+static void on_error(void *argument, err_t error)
+{
+	struct socket *socket = argument;
+	int code;
+
+	switch (error) {
+	case ERR_CLSD: /* both sides have finished */
+		code = 0;
+		break;
+	case ERR_RST:
+		/* As on Linux: who had all of the stream reads its end, not an error. */
+		code = socket->tcp.state == TCP_SOCKET_CONNECTING ? ECONNREFUSED :
+		       socket->tcp.got_fin			  ? EPIPE :
+								    ECONNRESET;
+		break;
+	default: /* lwIP gave up: no answer to what was sent, or to probes */
+		code = ETIMEDOUT;
+		break;
+	}
+	pcb_gone(socket, code);
+}
+
+static err_t on_receive(void *argument, struct tcp_pcb *pcb, struct pbuf *pbuf, err_t error)
+{
+	struct socket *socket = argument;
+	struct tcp_socket *tcp = &socket->tcp;
+
+	if (!pbuf) {
+		tcp->peer_finished = tcp->got_fin = true;
+		socket_tell(socket, EPOLLIN | EPOLLRDHUP);
+		return ERR_OK;
+	}
+	if (tcp->receive_shut) { /* Linux, too, acknowledges it and forgets it */
+		tcp_recved(pcb, pbuf->tot_len);
+		pbuf_free(pbuf);
+		return ERR_OK;
+	}
+	if (tcp->received_bytes && pbuf->tot_len <= GATHER_MAX) {
+		if (!queue_gather(tcp, pbuf))
+			return ERR_MEM; /* lwIP keeps it and tries again */
+	} else {
+		queue_append(tcp, pbuf);
+	}
+	socket_tell(socket, EPOLLIN);
+	return ERR_OK;
+}
+
+static inline bool has_send_room(const struct tcp_pcb *pcb)
+{
+	return tcp_sndbuf(pcb) >= SEND_ROOM && pcb->snd_queuelen < TCP_SND_QUEUELEN / 2;
+}
+
+static void tell_send_room(struct socket *socket, const struct tcp_pcb *pcb)
+{
+	if (socket->tcp.wants_space && has_send_room(pcb)) {
+		socket->tcp.wants_space = false;
+		socket_tell(socket, EPOLLOUT);
+	}
+}
+
+static err_t on_sent(void *argument, struct tcp_pcb *pcb, u16_t len)
+{
+	tell_send_room(argument, pcb);
+	return ERR_OK;
+}
+
+/* A send found no memory; perhaps there is some now. */
+static err_t on_poll(void *argument, struct tcp_pcb *pcb)
+{
+	tcp_poll(pcb, NULL, 0);
+	tell_send_room(argument, pcb);
+	return ERR_OK;
+}
+
+static err_t on_connected(void *argument, struct tcp_pcb *pcb, err_t error)
+{
+	struct socket *socket = argument;
+
+	socket->tcp.state = TCP_SOCKET_CONNECTED;
+	socket_tell(socket, EPOLLOUT);
+	return ERR_OK;
+}
+
+/* ---- beginning ---- */
+
+void tcp_socket_apply_options(struct socket *socket)
+{
+	struct tcp_pcb *pcb = socket->tcp.pcb;
+	const struct socket_options *options = &socket->options;
+
+	if (!pcb)
+		return;
+	/* Nagle's algorithm is ours (below): lwIP's would hold the last segment of every
+	 * response that is longer than one segment until the others are acknowledged. */
+	tcp_set_flags(pcb, TF_NODELAY);
+	if (options->keepalive)
+		ip_set_option(pcb, SOF_KEEPALIVE);
+	else
+		ip_reset_option(pcb, SOF_KEEPALIVE);
+	pcb->keep_idle = options->keep_idle_s * 1000;
+	pcb->keep_intvl = options->keep_interval_s * 1000;
+	pcb->keep_cnt = options->keep_count;
+	pcb->tos = options->type_of_service;
+	if (options->time_to_live)
+		pcb->ttl = options->time_to_live;
+	flow_touch(pcb); /* the next tick puts it on the list of its kind */
+}
+
+static void take_pcb(struct socket *socket, struct tcp_pcb *pcb)
+{
+	socket->tcp.pcb = pcb;
+	tcp_arg(pcb, socket);
+	tcp_recv(pcb, on_receive);
+	tcp_sent(pcb, on_sent);
+	tcp_err(pcb, on_error);
+	tcp_socket_apply_options(socket);
+}
+
+struct socket *tcp_socket_accepted(struct tcp_pcb *pcb, const struct socket_options *inherited)
+{
+	struct socket *socket = socket_allocate(SOCK_STREAM);
+
+	if (!socket)
+		return NULL;
+	queue_init(&socket->tcp);
+	socket->tcp.state = TCP_SOCKET_CONNECTED;
+	socket->options = *inherited;
+	socket->local_address = ip4_addr_get_u32(&pcb->local_ip);
+	socket->local_port = lwip_htons(pcb->local_port);
+	socket->peer_address = ip4_addr_get_u32(&pcb->remote_ip);
+	socket->peer_port = lwip_htons(pcb->remote_port);
+	take_pcb(socket, pcb);
+	return socket;
+}
+
+/* A local port with which the connection is unique: connections of this core's ephemeral ports
+ * are all on this core. 0 if all are taken. */
+static uint16_t choose_local_port(uint32_t local, uint32_t remote, uint16_t remote_port)
+{
+	for (unsigned left = ports_ephemeral_count(); left; left--) {
+		struct flow_key key = {
+			.remote_address = remote,
+			.local_address = local,
+			.remote_port = remote_port,
+			.local_port = ports_next_ephemeral(),
+		};
+
+		if (!flow_find(&key, flow_hash(&key)) && !ports_in_use(IP_PROTO_TCP, key.local_port))
+			return key.local_port;
+	}
+	return 0;
+}
+
+int tcp_socket_connect(struct socket *socket, uint32_t address, uint16_t port)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+	uint32_t local = socket->binding ? socket->binding->address : 0;
+	struct flow_key key = { .remote_address = address, .remote_port = port };
+	ip_addr_t remote = { address };
+	struct tcp_pcb *pcb;
+	err_t error;
+
+	switch (tcp->state) {
+	case TCP_SOCKET_CONNECTING:
+		return -EALREADY;
+	case TCP_SOCKET_CONNECTED:
+	case TCP_SOCKET_LISTENING:
+		return -EISCONN;
+	}
+	if (!local)
+		local = interface_source_address(address);
+	if (!local)
+		return -ENETUNREACH;
+	if (socket->binding)
+		socket->local_port = socket->binding->port;
+	else
+		socket->local_port = choose_local_port(local, address, port);
+	key.local_address = local;
+	key.local_port = socket->local_port;
+	if (!socket->local_port || flow_find(&key, flow_hash(&key)))
+		return -EADDRNOTAVAIL;
+	pcb = tcp_new();
+	if (!pcb)
+		return -ENOBUFS;
+	if (flow_prepare(pcb) != 0) {
+		tcp_abort(pcb);
+		return -ENOBUFS;
+	}
+	queue_init(tcp);
+	tcp->peer_finished = tcp->got_fin = tcp->receive_shut = tcp->send_shut = false;
+	socket->error = 0;
+	take_pcb(socket, pcb);
+	ip4_addr_set_u32(&pcb->local_ip, local);
+	pcb->local_port = lwip_htons(socket->local_port);
+	socket->local_address = local;
+	socket->peer_address = address;
+	socket->peer_port = port;
+	tcp->state = TCP_SOCKET_CONNECTING;
+	error = tcp_connect(pcb, &remote, lwip_htons(port), on_connected);
+	flow_detach();
+	if (error != ERR_OK) {
+		tcp->state = TCP_SOCKET_FAILED;
+		tcp->pcb = NULL;
+		tcp_err(pcb, NULL);
+		tcp_abort(pcb);
+		return error_of_lwip(error);
+	}
+	return -EINPROGRESS;
+}
+
+/* ---- receiving ---- */
+
+/* Copy (or, with a NULL `iov`, drop) up to `len` bytes out of the queue. */
+static uint32_t queue_read(struct tcp_socket *tcp, const struct iovec *iov, unsigned niov, bool peek,
+			   bool discard)
+{
+	struct pbuf *pbuf = tcp->first;
+	uint32_t moved = 0, at = 0;
+
+	for (unsigned i = 0; i < niov && pbuf; i++) {
+		uint8_t *to = iov[i].iov_base;
+		size_t room = iov[i].iov_len;
+
+		while (room && pbuf) {
+			uint32_t here = (uint32_t)min(room, (size_t)pbuf->len - at);
+
+			if (!discard)
+				memcpy(to, (uint8_t *)pbuf->payload + at, here);
+			to += here;
+			room -= here;
+			moved += here;
+			at += here;
+			if (at < pbuf->len)
+				continue;
+			at = 0;
+			if (peek) {
+				pbuf = pbuf->next;
+			} else {
+				queue_drop_first(tcp);
+				pbuf = tcp->first;
+			}
+		}
+	}
+	if (peek)
+		return moved;
+	if (at) { /* the first is read in part */
+		pbuf->payload = (uint8_t *)pbuf->payload + at;
+		pbuf->len = (u16_t)(pbuf->len - at);
+		if (pbuf == tcp->collector)
+			pbuf->tot_len = pbuf->len;
+	}
+	tcp->received_bytes -= moved;
+	return moved;
+}
+
+/* Open the window again. lwIP counts in 16 bits. */
+static void acknowledge_read(struct tcp_pcb *pcb, uint32_t len)
+{
+	flow_touch(pcb);
+	while (len) {
+		uint16_t part = (uint16_t)min(len, 0xffffu);
+
+		tcp_recved(pcb, part);
+		len -= part;
+	}
+}
+
+static int take_error(struct socket *socket)
+{
+	int error = socket->error;
+
+	socket->error = 0;
+	return -error;
+}
+
+ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+	uint32_t moved;
+
+	if (flags & (MSG_OOB | MSG_ERRQUEUE))
+		return flags & MSG_OOB ? -EINVAL : -EAGAIN;
+	if (likely(tcp->received_bytes != 0)) {
+		moved = queue_read(tcp, iov, niov, flags & MSG_PEEK, flags & MSG_TRUNC);
+		if (!(flags & MSG_PEEK) && tcp->pcb)
+			acknowledge_read(tcp->pcb, moved);
+		return moved;
+	}
+	if (tcp->got_fin)
+		return 0;
+	if (socket->error)
+		return take_error(socket);
+	if (tcp->state == TCP_SOCKET_CONNECTING)
+		return -EAGAIN;
+	if (tcp->state != TCP_SOCKET_CONNECTED)
+		return -ENOTCONN;
+	if (tcp->peer_finished || tcp->receive_shut)
+		return 0;
+	return -EAGAIN;
+}
+
+/* ---- sending ---- */
+
+/*
+ * Nagle's algorithm as Minshall modified it: a segment below the MSS waits only while another such
+ * segment is not acknowledged. An acknowledgement makes lwIP send what waits.
+ */
+static bool hold_back(const struct tcp_socket *tcp, const struct tcp_pcb *pcb)
+{
+	return tcp->small_outstanding && TCP_SEQ_LT(pcb->lastack, tcp->small_end) &&
+	       pcb->snd_lbb - pcb->snd_nxt < pcb->mss;
+}
+
+static void push(struct socket *socket, struct tcp_pcb *pcb, bool more)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+
+	/* Not for ever: lwIP's slow tick sends what is queued, after 100 ms at most. */
+	if (more && pcb->snd_lbb - pcb->snd_nxt < pcb->mss)
+		return;
+	if (!socket->options.no_delay) {
+		if (hold_back(tcp, pcb))
+			return;
+		if ((pcb->snd_lbb - pcb->snd_nxt) % pcb->mss) {
+			tcp->small_outstanding = true;
+			tcp->small_end = pcb->snd_lbb;
+		}
+	}
+	tcp_output(pcb);
+}
+
+/* Queue `len` bytes, as far as there is room. Returns how many; *error tells why not all. */
+static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, bool more, err_t *error)
+{
+	size_t written = 0;
+
+	while (written < len) {
+		uint32_t part = (uint32_t)min(len - written, (size_t)WRITE_CHUNK);
+
+		part = min(part, tcp_sndbuf(pcb));
+		if (part == 0 || pcb->snd_queuelen >= TCP_SND_QUEUELEN) {
+			*error = ERR_BUF;
+			break;
+		}
+		*error = tcp_write(pcb, data + written, (u16_t)part,
+				   TCP_WRITE_FLAG_COPY |
+					   (more || written + part < len ? TCP_WRITE_FLAG_MORE : 0));
+		if (*error != ERR_OK)
+			break;
+		written += part;
+	}
+	return written;
+}
+
+/* Why nothing can be sent, or 0. */
+static int send_error(struct socket *socket)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+
+	if (socket->error)
+		return take_error(socket);
+	if (tcp->state == TCP_SOCKET_CONNECTING)
+		return -EAGAIN;
+	if (tcp->state != TCP_SOCKET_CONNECTED || tcp->send_shut || !tcp->pcb)
+		return -EPIPE;
+	return 0;
+}
+
+ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+	struct tcp_pcb *pcb = tcp->pcb;
+	int refused = send_error(socket);
+	err_t error = ERR_OK;
+	size_t sent = 0;
+
+	if (refused)
+		return refused;
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	flow_touch(pcb);
+	for (unsigned i = 0; i < niov && error == ERR_OK; i++)
+		sent += write_some(pcb, iov[i].iov_base, iov[i].iov_len, i + 1 < niov, &error);
+	if (error != ERR_OK) {
+		tcp->wants_space = true;
+		/* Out of memory, perhaps with nothing on its way whose acknowledgement would
+		 * wake the writer. */
+		if (error != ERR_BUF)
+			tcp_poll(pcb, on_poll, 1);
+	}
+	if (sent)
+		push(socket, pcb, (flags & MSG_MORE) || socket->options.cork);
+	return sent || error == ERR_OK ? (ssize_t)sent : -EAGAIN;
+}
+
+void tcp_socket_push(struct socket *socket)
+{
+	if (!socket->tcp.pcb || socket->tcp.state != TCP_SOCKET_CONNECTED)
+		return;
+	flow_touch(socket->tcp.pcb);
+	tcp_output(socket->tcp.pcb);
+}
+
+/* ---- ending ---- */
+
+int tcp_socket_shutdown(struct socket *socket, int how)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+
+	if (tcp->state == TCP_SOCKET_CONNECTING && tcp->pcb) {
+		/* Linux: the attempt ends as if it had failed. */
+		struct tcp_pcb *pcb = tcp->pcb;
+
+		tcp_err(pcb, NULL);
+		tcp_abort(pcb);
+		pcb_gone(socket, ECONNABORTED);
+		return 0;
+	}
+	if (tcp->state != TCP_SOCKET_CONNECTED || !tcp->pcb)
+		return -ENOTCONN;
+	if (how != SHUT_WR)
+		tcp->receive_shut = true;
+	if (how != SHUT_RD && !tcp->send_shut) {
+		tcp->send_shut = true;
+		flow_touch(tcp->pcb);
+		tcp_shutdown(tcp->pcb, 0, 1);
+	}
+	socket_tell(socket, tcp_socket_events(socket));
+	return 0;
+}
+
+void tcp_socket_close(struct socket *socket)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+	struct tcp_pcb *pcb = tcp->pcb;
+	/* What the application did not read it must not seem to have got. */
+	bool reset = tcp->received_bytes ||
+		     (socket->options.linger && socket->options.linger_s == 0);
+
+	if (tcp->listener)
+		listener_close(tcp->listener);
+	if (pcb) {
+		flow_touch(pcb);
+		tcp_arg(pcb, NULL);
+		tcp_recv(pcb, NULL);
+		tcp_sent(pcb, NULL);
+		tcp_err(pcb, NULL);
+		tcp_poll(pcb, NULL, 0);
+		if (reset && pcb->state != SYN_SENT)
+			tcp_abort(pcb);
+		else
+			tcp_close(pcb);
+		tcp->pcb = NULL;
+	}
+	queue_free(tcp);
+}
+
+uint32_t tcp_socket_events(struct socket *socket)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+	bool receive_ended = tcp->peer_finished || tcp->receive_shut;
+	uint32_t events = 0;
+
+	switch (tcp->state) {
+	case TCP_SOCKET_NEW:
+		return EPOLLOUT | EPOLLHUP;
+	case TCP_SOCKET_LISTENING:
+		return listener_has_waiting(tcp->listener) ? EPOLLIN | EPOLLRDNORM : 0;
+	case TCP_SOCKET_CONNECTING:
+		return 0;
+	}
+	if (socket->error)
+		events |= EPOLLERR;
+	if (!tcp->pcb || (receive_ended && tcp->send_shut))
+		events |= EPOLLHUP;
+	if (receive_ended)
+		events |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+	if (tcp->received_bytes)
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (!tcp->pcb || tcp->send_shut) {
+		events |= EPOLLOUT | EPOLLWRNORM;
+	} else if (has_send_room(tcp->pcb)) {
+		events |= EPOLLOUT | EPOLLWRNORM;
+	} else {
+		tcp->wants_space = true; /* who asked wants to be told */
+	}
+	return events;
+}

@@ -1,0 +1,528 @@
+/*
+ * Files of all kinds: references, the way to the home core, waiting and telling.
+ */
+#include "posix/file.h"
+
+#include "lavra/console.h"
+#include "mm/object.h"
+#include "sched/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+static void file_end_parcel(struct parcel *parcel);
+
+void file_init(struct file *file, const struct file_operations *operations, int status_flags,
+	       void *data)
+{
+	file->operations = operations;
+	file->home = this_core;
+	file->status_flags = status_flags;
+	list_init(&file->watches);
+	file->references = 1;
+	parcel_init(&file->parcel, file_end_parcel);
+	file->read_timeout_ns = FOREVER;
+	file->write_timeout_ns = FOREVER;
+	file->data = data;
+}
+
+/* ---- references ---- */
+
+static void file_reclaim(struct deferred *deferred)
+{
+	object_free(container_of(deferred, struct file, deferred));
+}
+
+void file_free(struct file *file)
+{
+	epoch_defer(&file->deferred, file_reclaim);
+}
+
+static void file_end(struct file *file)
+{
+	assert_on_core(file->home);
+	while (!list_is_empty(&file->watches)) {
+		struct watch *watch = list_first(&file->watches, struct watch, link);
+
+		list_remove(&watch->link);
+		watch->notify(watch, FILE_GONE);
+	}
+	if (file->operations->release)
+		file->operations->release(file);
+	else
+		file_free(file);
+}
+
+static void file_end_parcel(struct parcel *parcel)
+{
+	file_end(container_of(parcel, struct file, parcel));
+}
+
+bool file_reference(struct file *file)
+{
+	uint32_t seen = __atomic_load_n(&file->references, __ATOMIC_RELAXED);
+
+	/* Relaxed: the caller may look at the file already; the count only keeps it. */
+	do {
+		if (seen == 0)
+			return false;
+	} while (!__atomic_compare_exchange_n(&file->references, &seen, seen + 1, true,
+					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return true;
+}
+
+/* Drop a reference; true for the last. Release and acquire: what others did with the file comes
+ * before its end. */
+static bool file_drop(struct file *file)
+{
+	uint32_t before = __atomic_fetch_sub(&file->references, 1, __ATOMIC_ACQ_REL);
+
+	assert(before > 0);
+	return before == 1;
+}
+
+void file_unreference(struct file *file)
+{
+	if (!file_drop(file))
+		return;
+	/* Nobody can move an epoll set any more, so the home is final. */
+	if (file->home == this_core)
+		file_end(file);
+	else
+		parcel_send(file->home, &file->parcel);
+}
+
+static long file_end_call(void *argument)
+{
+	file_end(argument);
+	return 0;
+}
+
+int fd_close(int fd)
+{
+	struct file *file = fd_remove(fd);
+
+	if (!file)
+		return -EBADF;
+	/* Waiting for the end means that an address is free again when close() returns. */
+	if (file_drop(file))
+		core_call(file->home, file_end_call, file);
+	return 0;
+}
+
+/* ---- watches ---- */
+
+void file_watch(struct file *file, struct watch *watch)
+{
+	assert_on_core(file->home);
+	list_push_back(&file->watches, &watch->link);
+}
+
+void file_unwatch(struct watch *watch)
+{
+	list_remove(&watch->link);
+}
+
+void file_notify(struct file *file, uint32_t events)
+{
+	bool exclusive_told = false;
+
+	list_for_each_safe(link, &file->watches) {
+		struct watch *watch = list_entry(link, struct watch, link);
+
+		/* Pairs with the relaxed store of an epoll set on another core (EPOLL_CTL_MOD),
+		 * which asks again after it. */
+		uint32_t wanted = __atomic_load_n(&watch->events, __ATOMIC_RELAXED);
+
+		if (!(events & (wanted | EPOLLERR | EPOLLHUP)))
+			continue;
+		if (watch->exclusive) {
+			if (exclusive_told)
+				continue;
+			exclusive_told = true;
+		}
+		watch->notify(watch, events);
+	}
+}
+
+uint32_t file_events(struct file *file)
+{
+	if (!file->operations->events)
+		return EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM;
+	return file->operations->events(file);
+}
+
+/* ---- being at home ---- */
+
+int file_go_home(struct file *file)
+{
+	while (file->home != this_core) {
+		if (current->affinity_set)
+			return -EXDEV;
+		thread_migrate(file->home);
+	}
+	return 0;
+}
+
+struct home_call {
+	struct file *file;
+	long (*function)(void *);
+	void *argument;
+};
+
+static long run_at_home(void *argument)
+{
+	struct home_call *call = argument;
+
+	/* An epoll set may have moved since the caller looked. */
+	if (call->file->home != this_core)
+		return -EXDEV;
+	return call->function(call->argument);
+}
+
+long file_call(struct file *file, long (*function)(void *), void *argument)
+{
+	struct home_call call = { file, function, argument };
+	long result;
+
+	if (file->home == this_core || file->operations->anywhere)
+		return function(argument);
+	do
+		result = core_call(file->home, run_at_home, &call);
+	while (result == -EXDEV);
+	return result;
+}
+
+/*
+ * ---- waiting ----
+ *
+ * A waiter is a watch on the waiting thread's stack. Exactly one wake-up ends each wait: from the
+ * watch, or from taking the waiter out. Elsewhere than at home, two parcels do what a call does at
+ * home; the thread leaves only when both have been handled, since they lie on its stack.
+ */
+struct waiter_of_file {
+	struct watch watch;
+	struct file *file;
+	struct thread *thread;
+	bool taken; /* home core: the wake-up was given */
+	uint32_t to_handle; /* parcels under way; atomic */
+	struct parcel begin, cancel;
+};
+
+static void waiter_wake(struct waiter_of_file *waiter)
+{
+	list_remove(&waiter->watch.link);
+	waiter->taken = true;
+	thread_wake(waiter->thread);
+}
+
+static void waiter_notify(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	waiter_wake(container_of(watch, struct waiter_of_file, watch));
+}
+
+/* Home core. Returns true if there is nothing to wait for. */
+static bool waiter_begin(struct waiter_of_file *waiter)
+{
+	uint32_t wanted = waiter->watch.events | EPOLLERR | EPOLLHUP;
+
+	if (file_events(waiter->file) & wanted)
+		return true;
+	file_watch(waiter->file, &waiter->watch);
+	return false;
+}
+
+/* The parcel was handled. Release: pairs with the acquire in waiter_leave(). The thread cannot be
+ * gone before this, so what follows needs its own copy of what it uses. */
+static void waiter_handled(struct waiter_of_file *waiter)
+{
+	__atomic_fetch_sub(&waiter->to_handle, 1, __ATOMIC_RELEASE);
+}
+
+static bool waiter_forward(struct waiter_of_file *waiter, struct parcel *parcel)
+{
+	if (waiter->file->home == this_core)
+		return false;
+	parcel_send(waiter->file->home, parcel);
+	return true;
+}
+
+static void waiter_begin_parcel(struct parcel *parcel)
+{
+	struct waiter_of_file *waiter = container_of(parcel, struct waiter_of_file, begin);
+	struct thread *thread = waiter->thread;
+
+	if (waiter_forward(waiter, parcel))
+		return;
+	if (waiter->taken || !waiter_begin(waiter)) {
+		waiter_handled(waiter);
+		return;
+	}
+	waiter->taken = true;
+	waiter_handled(waiter);
+	thread_wake(thread);
+}
+
+static void waiter_cancel_parcel(struct parcel *parcel)
+{
+	struct waiter_of_file *waiter = container_of(parcel, struct waiter_of_file, cancel);
+	struct thread *thread = waiter->thread;
+	bool taken;
+
+	if (waiter_forward(waiter, parcel))
+		return;
+	taken = waiter->taken;
+	if (!taken) {
+		list_remove(&waiter->watch.link);
+		waiter->taken = true;
+	}
+	waiter_handled(waiter);
+	if (!taken)
+		thread_wake(thread);
+}
+
+static void waiter_leave(struct waiter_of_file *waiter)
+{
+	while (__atomic_load_n(&waiter->to_handle, __ATOMIC_ACQUIRE))
+		thread_yield();
+}
+
+int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadline_ns)
+{
+	struct waiter_of_file waiter = {
+		.watch = { .events = events, .exclusive = exclusive, .notify = waiter_notify },
+		.file = file,
+		.thread = current,
+	};
+
+	list_init(&waiter.watch.link);
+	thread_prepare_block();
+	if (file->home == this_core) {
+		if (waiter_begin(&waiter))
+			return 0;
+	} else {
+		parcel_init(&waiter.begin, waiter_begin_parcel);
+		waiter.to_handle = 1;
+		parcel_send(file->home, &waiter.begin);
+	}
+	if (thread_block(deadline_ns)) {
+		waiter_leave(&waiter);
+		return 0;
+	}
+	/* While the thread slept it may have been moved, and an epoll set as well. */
+	if (file->home == this_core && !waiter.to_handle) {
+		if (!waiter.taken) {
+			list_remove(&waiter.watch.link);
+			return -ETIMEDOUT;
+		}
+	} else {
+		parcel_init(&waiter.cancel, waiter_cancel_parcel);
+		__atomic_fetch_add(&waiter.to_handle, 1, __ATOMIC_RELAXED);
+		parcel_send(file->home, &waiter.cancel);
+	}
+	thread_block(FOREVER);
+	waiter_leave(&waiter);
+	return -ETIMEDOUT;
+}
+
+/* ---- operations that may wait ---- */
+
+struct attempt_call {
+	struct file *file;
+	file_attempt *attempt;
+	void *argument;
+};
+
+static long attempt_at_home(void *argument)
+{
+	struct attempt_call *call = argument;
+
+	return call->attempt(call->file, call->argument);
+}
+
+/* The caller holds a reference. */
+static long operate_referenced(struct file *file, file_attempt *attempt, void *argument,
+			       uint32_t events, bool nonblocking, uint64_t deadline_ns)
+{
+	struct attempt_call call = { file, attempt, argument };
+
+	for (;;) {
+		long result;
+
+		if (!nonblocking && file->operations->followed)
+			file_go_home(file);
+		result = file_call(file, attempt_at_home, &call);
+		if (result != -EAGAIN || nonblocking)
+			return result;
+		if (file_wait(file, events, false, deadline_ns) == -ETIMEDOUT)
+			return -EAGAIN;
+	}
+}
+
+static uint64_t deadline_after(uint64_t timeout_ns)
+{
+	uint64_t now;
+
+	if (timeout_ns == FOREVER)
+		return FOREVER;
+	now = clock_ns();
+	return timeout_ns > FOREVER - 1 - now ? FOREVER - 1 : now + timeout_ns;
+}
+
+long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,
+		  bool nonblocking, uint64_t timeout_ns)
+{
+	long result;
+
+	if (!file_reference(file))
+		return -EBADF;
+	result = operate_referenced(file, attempt, argument, events, nonblocking,
+				    deadline_after(timeout_ns));
+	file_unreference(file);
+	return result;
+}
+
+void file_spin_poll(void)
+{
+	static CORE_LOCAL unsigned again_in_a_row;
+
+	if (++again_in_a_row < 8)
+		return;
+	again_in_a_row = 0;
+	core_poll();
+}
+
+struct transfer {
+	const struct iovec *iov;
+	unsigned niov;
+	int64_t offset;
+};
+
+static long read_attempt(struct file *file, void *argument)
+{
+	struct transfer *transfer = argument;
+
+	return file->operations->read(file, transfer->iov, transfer->niov, transfer->offset);
+}
+
+static long write_attempt(struct file *file, void *argument)
+{
+	struct transfer *transfer = argument;
+
+	return file->operations->write(file, transfer->iov, transfer->niov, transfer->offset);
+}
+
+ssize_t file_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
+{
+	struct transfer transfer = { iov, niov, offset };
+	bool nonblocking = file->status_flags & O_NONBLOCK;
+
+	if (unlikely((file->status_flags & O_ACCMODE) == O_WRONLY))
+		return -EBADF;
+	if (unlikely(!file->operations->read))
+		return -EINVAL;
+	if (likely(file->home == this_core)) {
+		ssize_t result = file->operations->read(file, iov, niov, offset);
+
+		if (likely(result != -EAGAIN))
+			return result;
+		if (nonblocking) {
+			file_spin_poll();
+			return -EAGAIN;
+		}
+	}
+	return file_operate(file, read_attempt, &transfer, EPOLLIN | EPOLLRDHUP, nonblocking,
+			    file->read_timeout_ns);
+}
+
+/* The part of `iov` from byte `done` on, at most `room` entries of it. */
+static unsigned iov_rest(const struct iovec *iov, unsigned niov, size_t done, struct iovec *rest,
+			 unsigned room)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < niov && n < room; i++) {
+		if (done >= iov[i].iov_len) {
+			done -= iov[i].iov_len;
+			continue;
+		}
+		rest[n].iov_base = (char *)iov[i].iov_base + done;
+		rest[n].iov_len = iov[i].iov_len - done;
+		done = 0;
+		n++;
+	}
+	return n;
+}
+
+static size_t iov_total(const struct iovec *iov, unsigned niov)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < niov; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+#define REST_ENTRIES 16
+
+ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned niov,
+			size_t done)
+{
+	size_t total = iov_total(iov, niov);
+	uint64_t deadline_ns = deadline_after(file->write_timeout_ns);
+	ssize_t result = 0;
+
+	if (!file_reference(file))
+		return -EBADF;
+	while (done < total || total == 0) {
+		struct iovec rest[REST_ENTRIES];
+		struct transfer transfer = { iov, niov, NO_OFFSET };
+
+		if (done) {
+			transfer.iov = rest;
+			transfer.niov = iov_rest(iov, niov, done, rest, REST_ENTRIES);
+		}
+		result = operate_referenced(file, write_attempt, &transfer, EPOLLOUT, false,
+					    deadline_ns);
+		if (result <= 0)
+			break;
+		done += result;
+	}
+	file_unreference(file);
+	return done ? (ssize_t)done : result;
+}
+
+ssize_t file_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
+{
+	const struct file_operations *operations = file->operations;
+	struct transfer transfer = { iov, niov, offset };
+	bool nonblocking = file->status_flags & O_NONBLOCK;
+	ssize_t result = -EXDEV;
+
+	if (unlikely((file->status_flags & O_ACCMODE) == O_RDONLY))
+		return -EBADF;
+	if (unlikely(!operations->write))
+		return -EINVAL;
+	if (likely(file->home == this_core)) {
+		result = operations->write(file, iov, niov, offset);
+		if (result == -EAGAIN && !nonblocking)
+			result = 0;
+		else if (result < 0 || nonblocking || !operations->writes_all ||
+			 (size_t)result == iov_total(iov, niov))
+			return result;
+		if (!operations->writes_all)
+			return file_operate(file, write_attempt, &transfer, EPOLLOUT, false,
+					    file->write_timeout_ns);
+		return file_write_rest(file, iov, niov, result);
+	}
+	if (operations->write_remote)
+		result = operations->write_remote(file, iov, niov);
+	if (result != -EXDEV)
+		return result;
+	if (operations->writes_all && !nonblocking)
+		return file_write_rest(file, iov, niov, 0);
+	return file_operate(file, write_attempt, &transfer, EPOLLOUT, nonblocking,
+			    file->write_timeout_ns);
+}

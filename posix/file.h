@@ -1,0 +1,141 @@
+/*
+ * Files: what a descriptor names.
+ *
+ * An open file has a home core; its operations run only there, never block, and return
+ * -EAGAIN when they would. posix/file.c does the rest for all kinds: references, moving to the
+ * home core or calling it, waiting, and telling who watches. posix/fd_table.c holds descriptors.
+ *
+ * - A kind puts `struct file` first in an object from object_alloc() and adds what it needs.
+ * - What fd_lookup() returns may be used until the caller blocks or polls. To keep it longer,
+ *   take a reference, which fails when the last one is gone already.
+ * - Only epoll sets change their home, and only while nobody watches them.
+ */
+#pragma once
+
+#include "lavra/list.h"
+#include "lavra/types.h"
+#include "smp/core.h"
+#include "smp/epoch.h"
+#include "smp/mailbox.h"
+
+#include <sys/uio.h>
+
+struct file;
+struct stat;
+
+#define NO_OFFSET (-1) /* read or write where the file stands */
+#define FOREVER UINT64_MAX
+
+struct file_operations {
+	const char *kind; /* "socket", "eventfd", ...: for messages */
+	/* Nothing belongs to the home core but the watches: operations may run anywhere. */
+	bool anywhere;
+	/* A thread that blocks on such a file moves to its home core (threads follow flows). */
+	bool followed;
+	/* A blocking write returns only when all bytes are written. */
+	bool writes_all;
+	/* Home core, not blocking: bytes moved, -EAGAIN, or another error. NULL: -EINVAL. */
+	ssize_t (*read)(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
+	ssize_t (*write)(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
+	uint32_t (*events)(struct file *file); /* EPOLL* bits that are true now; NULL: always ready */
+	long (*ioctl)(struct file *file, unsigned long request, void *argument);
+	int (*stat)(struct file *file, struct stat *st);
+	int64_t (*seek)(struct file *file, int64_t offset, int whence); /* NULL: -ESPIPE */
+	long (*map)(struct file *file, vaddr_t address, size_t length, int prot, int flags,
+		    int64_t offset); /* NULL: -ENODEV */
+	/* The last reference is gone. Home core, must not block. Ends, now or later, with
+	 * file_free(). NULL: nothing but that. */
+	void (*release)(struct file *file);
+	/* A write from another core that needs no answer: returns -EXDEV to have it called at home
+	 * as usual. Any core. NULL: always as usual. */
+	ssize_t (*write_remote)(struct file *file, const struct iovec *iov, unsigned niov);
+};
+
+struct file {
+	const struct file_operations *operations;
+	core_id_t home;
+	uint32_t status_flags; /* O_NONBLOCK, O_APPEND, access mode; any core, a single word */
+	struct list watches;   /* home core */
+	uint32_t references;   /* descriptors and operations under way; atomic */
+	struct parcel parcel;  /* brings the end of the last reference to the home core */
+	struct deferred deferred;
+	uint64_t read_timeout_ns, write_timeout_ns; /* SO_RCVTIMEO, SO_SNDTIMEO; FOREVER: none */
+	void *data; /* the kind's own */
+};
+
+/* Bits that travel with EPOLL* bits and are none of them. */
+#define FILE_GONE (1u << 20) /* to a watch: the file ends; the watch is already out of its list */
+
+/* Somebody who wants to hear of readiness: a waiting thread, an epoll item. Home core only. */
+struct watch {
+	struct list link;
+	uint32_t events; /* interested in; EPOLLERR and EPOLLHUP always */
+	bool exclusive;  /* one of all exclusive watches is told, not all */
+	void (*notify)(struct watch *watch, uint32_t events); /* home core; must not block */
+};
+
+/* One reference, home on this core. */
+void file_init(struct file *file, const struct file_operations *operations, int status_flags,
+	       void *data);
+/* Free the object once no core can still look at it. */
+void file_free(struct file *file);
+/* Tell the watches that `events` became true. Home core. */
+void file_notify(struct file *file, uint32_t events);
+void file_watch(struct file *file, struct watch *watch);
+void file_unwatch(struct watch *watch);
+uint32_t file_events(struct file *file); /* home core */
+
+/* Keep the file over a block or a poll. Returns false if it is ending. Any core. */
+bool file_reference(struct file *file);
+void file_unreference(struct file *file);
+
+/* ---- descriptors (posix/fd_table.c); any core ---- */
+
+#define FD_MAX 65536u
+
+/* What `fd` names, or NULL. */
+struct file *fd_lookup(int fd);
+/* The lowest free descriptor from `lowest` on now names `file` (takes over the caller's reference),
+ * or -EMFILE, -ENOMEM, -EINVAL (the caller keeps the reference). */
+int fd_install(struct file *file, int lowest, bool close_on_exec);
+/* Take the file out of its descriptor; the caller owns the reference. NULL if there is none. */
+struct file *fd_remove(int fd);
+/* `fd` itself now names `file`; *old is what it named before (with its reference) or NULL. */
+int fd_replace(int fd, struct file *file, bool close_on_exec, struct file **old);
+int fd_get_close_on_exec(int fd); /* 0, 1, -EBADF */
+int fd_set_close_on_exec(int fd, bool on);
+/* Thread context: waits for the end of a file whose home is elsewhere. 0 or -EBADF. */
+int fd_close(int fd);
+unsigned fd_count(void);
+unsigned fd_limit(void); /* RLIMIT_NOFILE */
+void fd_set_limit(unsigned limit);
+
+/* ---- being at home; thread context ---- */
+
+/* Be on `file`'s home core: returns 0 and stays (moves an unpinned thread), or -EXDEV for a pinned
+ * one, which then uses file_call(). The caller holds a reference. */
+int file_go_home(struct file *file);
+/* Run `function(argument)` on the home core (a plain call when we are there). Blocks when it is
+ * elsewhere; the caller then holds a reference. */
+long file_call(struct file *file, long (*function)(void *), void *argument);
+/* Wait until one of `events` is true for `file` or the deadline: 0, -ETIMEDOUT. The caller holds a
+ * reference. `exclusive` as in struct watch. */
+int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadline_ns);
+
+/*
+ * Try `attempt(file, argument)` at home until it returns something else than -EAGAIN, waiting for
+ * `events` in between. nonblocking: once. After `timeout_ns` (FOREVER: none): -EAGAIN. Takes its
+ * own reference; -EBADF if it cannot. Thread context.
+ */
+typedef long file_attempt(struct file *file, void *argument);
+long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,
+		  bool nonblocking, uint64_t timeout_ns);
+
+/* Read and write as system calls do: any core, waiting if the file and its flags say so. */
+ssize_t file_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
+ssize_t file_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
+/* A blocking write that has moved `done` bytes so far goes on to the end, or an error. */
+ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned niov, size_t done);
+/* A call is about to report EAGAIN: now and then look at the core's work, so that a program which
+ * spins without ever waiting still gets its packets. Files without a reference are stale after it. */
+void file_spin_poll(void);

@@ -1,0 +1,98 @@
+# The C library of the images, from unmodified sources: musl, mimalloc in place of its malloc, and
+# fast string functions. Headers and objects are put together in $(sysroot).
+
+source_folder := $(BUILD)/src
+musl_source := $(source_folder)/musl
+mimalloc_source := $(source_folder)/mimalloc
+generated := $(BUILD)/gen
+
+$(source_folder)/%/.fetched: tools/sources.list
+	$(quiet) FETCH $*
+	$(Q)tools/fetch $(source_folder) $*
+	@touch $@
+.PRECIOUS: $(source_folder)/%/.fetched
+
+# ---- musl: its own build, out of its tree ----
+#
+# The overlay's headers are found before musl's own, and the `syscall` instruction of its .s files is
+# a macro. It wants absolute folders, which are kept out of the objects.
+
+musl_build := $(BUILD)/musl
+musl_overlay := $(wildcard posix/libc/overlay/*.h) posix/libc/syscall_macro.s
+musl_cc := $(CC) -fno-pie -no-pie -iquote $(CURDIR)/posix/libc/overlay -iquote $(abspath $(generated))
+musl_cflags := -O2 -g $(machine_flags) -fno-stack-protector -ffunction-sections -fdata-sections \
+	-ffile-prefix-map=$(abspath $(musl_source))/=musl/ \
+	-ffile-prefix-map=$(abspath $(musl_build))=musl $(reproducible_flags)
+
+$(musl_build)/config.mak: $(musl_source)/.fetched posix/libc/folder.mk Makefile
+	$(quiet) CONFIG musl
+	@rm -rf $(@D) && mkdir -p $(@D)
+	$(Q)cd $(@D) && $(abspath $(musl_source))/configure --target=x86_64 --prefix=/ \
+		--disable-shared --disable-wrapper CC='$(musl_cc)' AR=$(AR) RANLIB=ranlib \
+		CFLAGS='$(musl_cflags)' > configure.log 2>&1 || { cat configure.log; exit 1; }
+
+# K(number, name) for every Linux system call that musl knows.
+$(generated)/syscall_list.h: $(musl_source)/.fetched
+	@mkdir -p $(@D)
+	$(Q)sed -n 's/^#define[ \t]*__NR_\([a-z0-9_]*\)[ \t]*\([0-9]*\)$$/K(\2, \1)/p' \
+		$(musl_source)/arch/x86_64/bits/syscall.h.in > $@
+	@grep -q '^K(0, read)$$' $@ || { echo "no system calls found in musl's list" >&2; exit 1; }
+
+$(sysroot)/lib/libc.a: $(musl_overlay) $(generated)/syscall_list.h | $(sysroot)/headers.done
+	$(quiet) MUSL $@
+	@mkdir -p $(@D)
+	@rm -rf $(musl_build)/obj/src $(musl_build)/lib
+	$(Q)+$(MAKE) -s --no-print-directory -C $(musl_build) lib/libc.a \
+		AS_CMD='$$(CC_CMD) -Wa,$(CURDIR)/posix/libc/syscall_macro.s' \
+		> $(musl_build)/build.log 2>&1 || { tail -40 $(musl_build)/build.log; exit 1; }
+	$(Q)tools/check-no-syscall $(musl_build)/lib/libc.a
+	$(Q)cp $(musl_build)/lib/libc.a $@
+
+# ---- headers ----
+#
+# The kernel is compiled with musl's headers, and with Concurrency Kit's, but not with those of the
+# host's C library that lie beside them: hence the links.
+
+ck_include := /usr/include
+$(sysroot)/headers.done: $(musl_build)/config.mak $(generated)/syscall_list.h
+	$(quiet) HEADERS $(sysroot)/include
+	@test -f $(ck_include)/ck_ring.h || { \
+		echo "Concurrency Kit's headers are missing: run 'make packages' (libck-dev)" >&2; exit 1; }
+	@rm -rf $(sysroot)/ck && mkdir -p $(sysroot)/ck
+	$(Q)ln -s $(ck_include)/ck_*.h $(ck_include)/gcc $(ck_include)/spinlock $(sysroot)/ck/
+	$(Q)+$(MAKE) -s --no-print-directory -C $(musl_build) DESTDIR=$(abspath $(sysroot)) install-headers
+	@touch $@
+
+# ---- what takes the place of parts of musl; linked before it ----
+
+app_cflags := -std=gnu11 -O2 -g -D_GNU_SOURCE= $(machine_flags) -nostdinc \
+	-isystem posix/libc/include -isystem $(sysroot)/include \
+	-isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
+	-ffunction-sections -fdata-sections $(reproducible_flags)
+
+# A loop that moves bytes must not be compiled into a call of the function that it is.
+$(sysroot)/lib/string.o: posix/libc/string.c posix/libc/folder.mk | $(sysroot)/headers.done
+	$(quiet) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(app_cflags) $(warning_flags) -ffreestanding -fno-tree-loop-distribute-patterns \
+		-c -o $@ $<
+
+$(sysroot)/lib/affinity.o: posix/libc/affinity.c posix/libc/folder.mk | $(sysroot)/headers.done
+	$(quiet) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(app_cflags) $(warning_flags) -c -o $@ $<
+
+$(sysroot)/lib/malloc.o: posix/libc/malloc.c $(mimalloc_source)/.fetched posix/libc/folder.mk \
+		| $(sysroot)/headers.done
+	$(quiet) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(app_cflags) -w -DNDEBUG -DMI_DEBUG=0 -DMI_STAT=0 -fvisibility=hidden \
+		-ftls-model=local-exec -fno-builtin-malloc -I$(mimalloc_source)/include \
+		-I$(mimalloc_source)/src -ffile-prefix-map=$(mimalloc_source)/=mimalloc/ -c -o $@ $<
+
+# In the order of the link.
+libc_objects := $(sysroot)/lib/string.o $(sysroot)/lib/affinity.o \
+	$(if $(filter mimalloc,$(MALLOC)),$(sysroot)/lib/malloc.o) $(sysroot)/lib/libc.a
+
+.PHONY: libc
+libc: $(sysroot)/lib/string.o $(sysroot)/lib/affinity.o $(sysroot)/lib/malloc.o $(sysroot)/lib/libc.a

@@ -1,0 +1,143 @@
+/*
+ * System calls about who runs where and when: affinity, yielding, and policies. There is one policy,
+ * Linux's SCHED_OTHER: every thread of a core gets its turn.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* SCHED_BATCH and SCHED_IDLE */
+#endif
+#include "lavra/types.h"
+#include "posix/syscall.h"
+#include "posix/user_memory.h"
+#include "sched/thread.h"
+#include "smp/core.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+SYSCALL(sched_yield)(void)
+{
+	thread_yield();
+	return 0;
+}
+
+SYSCALL(getcpu)(unsigned *cpu, unsigned *node)
+{
+	if ((cpu && user_pointer_is_bad(cpu)) || (node && user_pointer_is_bad(node)))
+		return -EFAULT;
+	if (cpu)
+		*cpu = this_core;
+	if (node)
+		*node = 0;
+	return 0;
+}
+
+SYSCALL(sched_setaffinity)(int tid, size_t size, const void *user_mask)
+{
+	uint64_t mask = 0;
+
+	if (size && user_pointer_is_bad(user_mask))
+		return -EFAULT;
+	/* What lies beyond names cores that do not exist. */
+	memcpy(&mask, user_mask, min(size, sizeof(mask)));
+	return thread_set_affinity(tid, mask);
+}
+
+/* Returns the number of bytes that it wrote, as Linux's system call does. */
+SYSCALL(sched_getaffinity)(int tid, size_t size, void *user_mask)
+{
+	uint64_t mask;
+
+	if (size < sizeof(mask) || size % sizeof(long))
+		return -EINVAL;
+	mask = thread_affinity(tid);
+	if (!mask)
+		return -ESRCH;
+	if (user_pointer_is_bad(user_mask))
+		return -EFAULT;
+	memcpy(user_mask, &mask, sizeof(mask));
+	return sizeof(mask);
+}
+
+static bool thread_exists(int tid)
+{
+	return tid == 0 || thread_find(tid);
+}
+
+static int check_policy(int policy, const struct sched_param *param)
+{
+	if (user_pointer_is_bad(param))
+		return -EINVAL;
+	switch (policy & ~SCHED_RESET_ON_FORK) {
+	case SCHED_OTHER:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+		return param->sched_priority == 0 ? 0 : -EINVAL;
+	case SCHED_FIFO:
+	case SCHED_RR:
+		if (param->sched_priority < 1 || param->sched_priority > 99)
+			return -EINVAL;
+		return -EPERM; /* what Linux says to those who may not */
+	}
+	return -EINVAL;
+}
+
+SYSCALL(sched_setscheduler)(int tid, int policy, const struct sched_param *param)
+{
+	if (tid < 0 || policy < 0)
+		return -EINVAL;
+	if (!thread_exists(tid))
+		return -ESRCH;
+	return check_policy(policy, param);
+}
+
+SYSCALL(sched_getscheduler)(int tid)
+{
+	if (tid < 0)
+		return -EINVAL;
+	return thread_exists(tid) ? SCHED_OTHER : -ESRCH;
+}
+
+SYSCALL(sched_setparam)(int tid, const struct sched_param *param)
+{
+	if (tid < 0)
+		return -EINVAL;
+	if (!thread_exists(tid))
+		return -ESRCH;
+	return check_policy(SCHED_OTHER, param);
+}
+
+SYSCALL(sched_getparam)(int tid, struct sched_param *param)
+{
+	if (tid < 0 || user_pointer_is_bad(param))
+		return -EINVAL;
+	if (!thread_exists(tid))
+		return -ESRCH;
+	/* The only member that Linux has; musl's structure is larger. */
+	param->sched_priority = 0;
+	return 0;
+}
+
+static int priority_limit(int policy, int real_time_limit)
+{
+	switch (policy) {
+	case SCHED_OTHER:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+		return 0;
+	case SCHED_FIFO:
+	case SCHED_RR:
+		return real_time_limit;
+	}
+	return -EINVAL;
+}
+
+SYSCALL(sched_get_priority_max)(int policy)
+{
+	return priority_limit(policy, 99);
+}
+
+SYSCALL(sched_get_priority_min)(int policy)
+{
+	return priority_limit(policy, 1);
+}

@@ -1,0 +1,181 @@
+/*
+ * System calls about time: clocks, sleeping.
+ */
+#include "posix/time_calls.h"
+
+#include "arch/arch.h"
+#include "posix/syscall.h"
+#include "posix/timeout.h"
+#include "posix/user_memory.h"
+#include "sched/thread.h"
+
+#include <errno.h>
+#include <sys/time.h>
+#include <time.h>
+
+/* Clocks of a process or thread have its number in the upper bits, inverted (Linux, posix-timers.h;
+ * musl's clock_getcpuclockid and pthread_getcpuclockid make them). */
+#define CPU_CLOCK_THREAD 4
+#define CPU_CLOCK_KIND 3 /* 0: profiling, 1: virtual, 2: scheduler's; all the same here */
+#define CPU_CLOCK_ID(clock) (~(clock) >> 3)
+
+static void add_cpu_ns(struct thread *thread, void *sum)
+{
+	if (thread->tid)
+		*(uint64_t *)sum += thread_cpu_ns(thread);
+}
+
+static uint64_t dead_cpu_ns; /* of threads that have ended */
+
+void time_thread_ended(const struct thread *dead)
+{
+	__atomic_fetch_add(&dead_cpu_ns, dead->cpu_ns, __ATOMIC_RELAXED);
+}
+
+static uint64_t process_cpu_ns(void)
+{
+	uint64_t sum = __atomic_load_n(&dead_cpu_ns, __ATOMIC_RELAXED);
+
+	thread_for_each(add_cpu_ns, &sum);
+	return sum;
+}
+
+/* 0 or -EINVAL. */
+static int clock_read(int clock, uint64_t *ns)
+{
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_TAI: /* the offset of leap seconds is 0 until somebody sets it, as on Linux */
+		*ns = clock_epoch_ns + clock_ns();
+		return 0;
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_MONOTONIC_COARSE:
+	case CLOCK_BOOTTIME:
+	case CLOCK_BOOTTIME_ALARM:
+		*ns = clock_ns();
+		return 0;
+	case CLOCK_PROCESS_CPUTIME_ID:
+		*ns = process_cpu_ns();
+		return 0;
+	case CLOCK_THREAD_CPUTIME_ID:
+		*ns = thread_cpu_ns(current);
+		return 0;
+	}
+	if (clock < 0 && (clock & CPU_CLOCK_KIND) != CPU_CLOCK_KIND) {
+		int id = CPU_CLOCK_ID(clock);
+		struct thread *thread;
+
+		if (!(clock & CPU_CLOCK_THREAD)) {
+			if (id != 0 && id != 1)
+				return -EINVAL;
+			*ns = process_cpu_ns();
+			return 0;
+		}
+		thread = id ? thread_find(id) : current;
+		if (!thread)
+			return -EINVAL;
+		*ns = thread_cpu_ns(thread);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+SYSCALL(clock_gettime)(int clock, struct timespec *result)
+{
+	uint64_t ns;
+	int error = clock_read(clock, &ns);
+
+	if (error)
+		return error;
+	if (user_pointer_is_bad(result))
+		return -EFAULT;
+	*result = (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_S),
+				     .tv_nsec = (long)(ns % NS_PER_S) };
+	return 0;
+}
+
+SYSCALL(clock_getres)(int clock, struct timespec *result)
+{
+	uint64_t ns;
+	int error = clock_read(clock, &ns);
+
+	if (error)
+		return error;
+	if (!result)
+		return 0;
+	if (user_pointer_is_bad(result))
+		return -EFAULT;
+	*result = (struct timespec){ .tv_nsec = 1 };
+	return 0;
+}
+
+SYSCALL(gettimeofday)(struct timeval *time, struct timezone *zone)
+{
+	uint64_t ns = clock_epoch_ns + clock_ns();
+
+	if ((time && user_pointer_is_bad(time)) || (zone && user_pointer_is_bad(zone)))
+		return -EFAULT;
+	if (time) {
+		time->tv_sec = (time_t)(ns / NS_PER_S);
+		time->tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US);
+	}
+	if (zone)
+		*zone = (struct timezone){ 0 };
+	return 0;
+}
+
+SYSCALL(time)(time_t *result)
+{
+	time_t seconds = (time_t)((clock_epoch_ns + clock_ns()) / NS_PER_S);
+
+	if (result) {
+		if (user_pointer_is_bad(result))
+			return -EFAULT;
+		*result = seconds;
+	}
+	return seconds;
+}
+
+/* Nothing interrupts a sleep, so there is never a remainder to report. */
+static long sleep_until(uint64_t deadline_ns)
+{
+	thread_prepare_block();
+	thread_block(deadline_ns);
+	return 0;
+}
+
+SYSCALL(nanosleep)(const struct timespec *request, struct timespec *remaining)
+{
+	(void)remaining;
+	if (user_pointer_is_bad(request))
+		return -EFAULT;
+	if (timespec_is_bad(request))
+		return -EINVAL;
+	return sleep_until(deadline_of(request));
+}
+
+SYSCALL(clock_nanosleep)
+(int clock, int flags, const struct timespec *request, struct timespec *remaining)
+{
+	uint64_t now;
+	int error;
+
+	(void)remaining;
+	if (clock == CLOCK_THREAD_CPUTIME_ID)
+		return -EINVAL;
+	error = clock_read(clock, &now);
+	if (error)
+		return error;
+	if (clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0)
+		return -EOPNOTSUPP; /* no timer counts processor time */
+	if (user_pointer_is_bad(request))
+		return -EFAULT;
+	if (timespec_is_bad(request))
+		return -EINVAL;
+	/* All other clocks run as clock_ns() does, some with an offset. */
+	return sleep_until(flags & TIMER_ABSTIME ? deadline_at(request, now - clock_ns())
+						 : deadline_of(request));
+}

@@ -1,0 +1,1 @@
+kernel_sources += $(wildcard smp/*.c)

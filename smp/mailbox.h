@@ -1,0 +1,58 @@
+/*
+ * Mailbox: how one core hands work to another.
+ *
+ * Each core owns one mailbox, a bounded multi-producer, single-consumer ring. Any core
+ * may post; only the owner drains, in core_poll(). Posting never blocks and never
+ * allocates: a full mailbox is an error that the poster handles. The owner is
+ * interrupted only if it sleeps. Messages of one poster arrive in order.
+ */
+#pragma once
+
+#include "lavra/types.h"
+
+struct message {
+	void (*handler)(void *argument); /* runs on the receiving core, at a safe point; must not block */
+	void *argument;                  /* never a core-local address */
+};
+
+/* Post to `core`'s mailbox. Any core (also this one), kernel context (not an interrupt handler).
+ * Returns 0, or -ENOSPC if the mailbox is full. */
+int mailbox_post(core_id_t core, void (*handler)(void *), void *argument);
+
+/*
+ * A message that must not get lost: embedded in the object it is about. If the mailbox is full
+ * it waits in this core's outbox and is posted by a later core_poll(). Until its handler runs, the
+ * poster must not post it again (assert).
+ */
+struct parcel {
+	void (*handler)(struct parcel *parcel);
+	struct parcel *next;
+	core_id_t destination;
+	bool in_flight; /* written by the poster before and the receiver after: ordered by the ring */
+};
+void parcel_init(struct parcel *parcel, void (*handler)(struct parcel *));
+void parcel_send(core_id_t core, struct parcel *parcel);
+
+/* Handle what has arrived (at most one ring's worth), flush the outbox. Owning core. Returns the
+ * number of messages handled. */
+unsigned mailbox_drain(void);
+
+/* Is something waiting? Owning core, any context. */
+bool mailbox_is_empty(void);
+
+/*
+ * Sleeping. The owner calls mailbox_prepare_sleep() with interrupts off; if it returns true nothing
+ * was waiting and posters will interrupt from now on; then it halts and calls mailbox_awake().
+ */
+bool mailbox_prepare_sleep(void);
+void mailbox_awake(void);
+
+/* Run `function(argument)` on `core` at its next safe point, and wait for its result. The calling
+ * thread blocks (its core does other work). On this core: a plain call. Any thread context. */
+long core_call(core_id_t core, long (*function)(void *argument), void *argument);
+
+/* Run on all online cores (this one included) and wait for all. Thread context. */
+void core_call_all(void (*function)(void *argument), void *argument);
+
+int mailbox_init(void); /* boot core: rings for all cores */
+void ipi_interrupt(void); /* arch calls it in interrupt context */

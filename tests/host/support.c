@@ -1,0 +1,82 @@
+/*
+ * What the kernel sources under test find in place of the console, and of the rest of the machine:
+ * weak, so that a test that links the real thing, or wants a fake of its own, gets that.
+ */
+#include "lavra/console.h"
+#include "smp/core.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WEAK __attribute__((weak))
+
+WEAK unsigned ncores = 1;
+WEAK struct core cores[MAX_CORES];
+WEAK CORE_LOCAL core_id_t this_core;
+
+WEAK int kvsnprintf(char *buffer, size_t size, const char *format, va_list args)
+{
+	return vsnprintf(buffer, size, format, args);
+}
+
+WEAK int ksnprintf(char *buffer, size_t size, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = kvsnprintf(buffer, size, format, args);
+	va_end(args);
+	return length;
+}
+
+/* Fuzzers run thousands of inputs that the kernel complains about: they stay silent. */
+WEAK void kprintf(const char *format, ...)
+{
+#ifndef LAVRA_FUZZ
+	va_list args;
+
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+#endif
+}
+
+WEAK void console_write(const char *bytes, size_t len)
+{
+	fwrite(bytes, 1, len, stderr);
+}
+
+/* cmocka's own: fails the running test, or ends an expect_assert_failure(). */
+void mock_assert(int result, const char *expression, const char *file, int line);
+
+static pthread_t main_thread;
+
+__attribute__((constructor)) static void note_main_thread(void)
+{
+	main_thread = pthread_self();
+}
+
+WEAK void panic(const char *format, ...)
+{
+	static char text[512]; /* outlives the jump out of here */
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+#ifndef LAVRA_FUZZ
+	/* The jump leads to the main thread's stack. */
+	if (pthread_equal(pthread_self(), main_thread))
+		mock_assert(0, text, "panic", 0);
+#endif
+	fprintf(stderr, "panic: %s\n", text);
+	abort();
+}
+
+WEAK void machine_exit(int status)
+{
+	panic("machine_exit(%d)", status);
+}

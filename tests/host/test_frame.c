@@ -1,0 +1,273 @@
+/*
+ * Page frames: the buddies, the stack of single pages, and what is refused.
+ *
+ * links: tests/host/fake_memory.c mm/frame.c
+ */
+#include "arch/arch.h"
+#include "mm/frame.h"
+#include "tests/host/fake_memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define RAM (32ul << 20)
+#define PAGES (RAM / PAGE_SIZE)
+
+static paddr_t ram;
+static size_t initial_free;
+static uint8_t owned[PAGES]; /* by the test */
+
+/* Holes of awkward sizes, as firmware leaves them, and a range that is out of reach. */
+static int setup(void **state)
+{
+	struct boot_info info;
+	paddr_t end;
+
+	fake_core_register(0);
+	fake_memory_init(&info, RAM);
+	ram = info.ranges[0].start;
+	end = info.ranges[0].end;
+	info.nranges = 4;
+	info.ranges[0] = (struct memory_range){ ram + PAGE_SIZE, ram + 159 * PAGE_SIZE };
+	info.ranges[1] = (struct memory_range){ ram + (1 << 20), ram + (7 << 20) + PAGE_SIZE };
+	info.ranges[2] = (struct memory_range){ ram + (7 << 20) + 3 * PAGE_SIZE, end };
+	info.ranges[3] = (struct memory_range){ end + (1ul << 40), end + (1ul << 40) + (1 << 20) };
+	frame_init(&info);
+	initial_free = frame_free_count();
+	return 0;
+}
+
+static bool is_in_hole(size_t page)
+{
+	return page == 0 || (page >= 159 && page < 256) || (page > 7 * 256 && page < 7 * 256 + 3);
+}
+
+static void take(paddr_t frame, unsigned order)
+{
+	size_t first = (frame - ram) / PAGE_SIZE;
+
+	assert_true(frame >= ram && frame + (PAGE_SIZE << order) <= ram + RAM);
+	assert_true(is_aligned(frame, PAGE_SIZE << order));
+	for (size_t page = first; page < first + (1ul << order); page++) {
+		assert_false(owned[page]);
+		assert_false(is_in_hole(page));
+		owned[page] = 1;
+	}
+}
+
+static void give(paddr_t frame, unsigned order)
+{
+	memset(&owned[(frame - ram) / PAGE_SIZE], 0, 1ul << order);
+	frame_free(frame, order);
+}
+
+static size_t largest_blocks(void)
+{
+	paddr_t blocks[RAM >> 22];
+	size_t count = 0;
+
+	while ((blocks[count] = frame_alloc(MAX_ORDER)))
+		count++;
+	for (size_t i = 0; i < count; i++)
+		frame_free(blocks[i], MAX_ORDER);
+	return count;
+}
+
+static void counts_what_there_is(void **state)
+{
+	/* The states of 8192 pages take two. */
+	assert_int_equal(frame_total(), PAGES - 1 - 97 - 2 - 2);
+	assert_int_equal(initial_free, frame_total());
+	assert_int_equal(largest_blocks(), 6);
+	assert_int_equal(frame_free_count(), initial_free);
+}
+
+static void random_blocks_never_overlap(void **state)
+{
+	static struct {
+		paddr_t frame;
+		unsigned order;
+	} blocks[3000];
+	size_t nblocks = 0, before = largest_blocks();
+
+	srand(1);
+	for (unsigned round = 0; round < 100000; round++) {
+		/* Mostly growing, then mostly shrinking, so that memory runs out now and then. */
+		bool grow = rand() % 8 < (round % 16384 < 8192 ? 5 : 3);
+
+		if (grow && nblocks < array_size(blocks)) {
+			unsigned order = rand() % 3 ? 0 : rand() % (MAX_ORDER + 1);
+			size_t free = frame_free_count();
+			paddr_t frame = frame_alloc(order);
+
+			if (!frame) {
+				assert_true(order || free == 0);
+				continue;
+			}
+			assert_int_equal(frame_free_count(), free - (1ul << order));
+			take(frame, order);
+			blocks[nblocks].frame = frame;
+			blocks[nblocks++].order = order;
+		} else if (nblocks) {
+			size_t i = rand() % nblocks;
+			unsigned order = blocks[i].order;
+
+			if (order && rand() % 2) {
+				/* One half now, the other later. */
+				paddr_t half = PAGE_SIZE << (order - 1);
+				unsigned upper = rand() % 2;
+
+				give(blocks[i].frame + upper * half, order - 1);
+				blocks[i].frame += !upper * half;
+				blocks[i].order--;
+				continue;
+			}
+			give(blocks[i].frame, order);
+			blocks[i] = blocks[--nblocks];
+		}
+	}
+	while (nblocks--)
+		give(blocks[nblocks].frame, blocks[nblocks].order);
+	assert_int_equal(frame_free_count(), initial_free);
+	assert_int_equal(largest_blocks(), before);
+}
+
+static void all_memory_can_be_used(void **state)
+{
+	paddr_t *frames = calloc(PAGES, sizeof(*frames));
+	size_t count = 0;
+
+	while ((frames[count] = frame_alloc(0)))
+		take(frames[count++], 0);
+	assert_int_equal(count, initial_free);
+	assert_int_equal(frame_free_count(), 0);
+	assert_int_equal(frame_alloc(3), 0);
+	assert_int_equal(frame_alloc_zeroed(0), 0);
+	while (count--)
+		give(frames[count], 0);
+	assert_int_equal(frame_free_count(), initial_free);
+	assert_int_equal(largest_blocks(), 6);
+	free(frames);
+}
+
+static void parts_can_be_freed_alone(void **state)
+{
+	paddr_t block = frame_alloc(9);
+
+	assert_int_not_equal(block, 0);
+	for (unsigned page = 511; page > 0; page--)
+		frame_free(block + page * PAGE_SIZE, 0);
+	assert_int_equal(frame_free_count(), initial_free - 1);
+	frame_free(block, 0);
+	assert_int_equal(largest_blocks(), 6);
+	assert_int_equal(frame_free_count(), initial_free);
+}
+
+static void zeroed_is_zero(void **state)
+{
+	for (unsigned order = 0; order <= 4; order++) {
+		paddr_t frame = frame_alloc(order);
+		const char *bytes;
+
+		memset(phys_to_virt(frame), 0xee, PAGE_SIZE << order);
+		frame_free(frame, order);
+		frame = frame_alloc_zeroed(order);
+		bytes = phys_to_virt(frame);
+		for (size_t i = 0; i < PAGE_SIZE << order; i++)
+			assert_int_equal(bytes[i], 0);
+		frame_free(frame, order);
+	}
+}
+
+static void wrong_frees_are_found_out(void **state)
+{
+	paddr_t page = frame_alloc(0), block = frame_alloc(3);
+
+	expect_assert_failure(frame_free(page, 1));
+	expect_assert_failure(frame_free(page + 1, 0));
+	expect_assert_failure(frame_free(block, 4));
+	expect_assert_failure(frame_free(block + PAGE_SIZE, 1));
+	expect_assert_failure(frame_free(ram, 0)); /* no memory */
+	expect_assert_failure(frame_free(ram + RAM, 0));
+	expect_assert_failure(frame_free(0, 0));
+	expect_assert_failure(frame_alloc(MAX_ORDER + 1));
+	frame_free(page, 0);
+	expect_assert_failure(frame_free(page, 0));
+	frame_free(block, 3);
+	expect_assert_failure(frame_free(block, 3));
+	expect_assert_failure(frame_free(block + PAGE_SIZE, 0));
+	assert_int_equal(frame_free_count(), initial_free);
+}
+
+static void marks_belong_to_whole_blocks(void **state)
+{
+	paddr_t block = frame_alloc(2);
+
+	assert_int_equal(frame_marked_order(block), -1);
+	frame_mark(block, 2, true);
+	assert_int_equal(frame_marked_order(block), 2);
+	assert_int_equal(frame_marked_order(block + 8), -1);
+	assert_int_equal(frame_marked_order(block + PAGE_SIZE), -1);
+	assert_int_equal(frame_marked_order(0), -1);
+	expect_assert_failure(frame_mark(block, 2, true));
+	expect_assert_failure(frame_free(block, 2));
+	expect_assert_failure(frame_free(block, 1));
+	frame_mark(block, 2, false);
+	frame_free(block, 2);
+	expect_assert_failure(frame_mark(block, 2, true));
+}
+
+static paddr_t reserve;
+
+static bool give_reserve(void)
+{
+	bool have = reserve;
+
+	if (have)
+		frame_free(reserve, 4);
+	reserve = 0;
+	return have;
+}
+
+static void reserves_are_reclaimed_first(void **state)
+{
+	paddr_t *frames = calloc(PAGES, sizeof(*frames));
+	size_t count = 0;
+
+	reserve = frame_alloc(4);
+	frame_set_reclaim(give_reserve);
+	while ((frames[count] = frame_alloc(0)))
+		count++;
+	assert_int_equal(count, initial_free);
+	for (unsigned i = 0; i < 40; i++)
+		frame_free(frames[--count], 0);
+	/* 32 of them on the stack: only together with those are there 16 in a row. */
+	reserve = frame_alloc(4);
+	assert_int_not_equal(reserve, 0);
+	give_reserve();
+	frame_set_reclaim(NULL);
+	while (count--)
+		frame_free(frames[count], 0);
+	assert_int_equal(frame_free_count(), initial_free);
+	free(frames);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counts_what_there_is),
+		cmocka_unit_test(random_blocks_never_overlap),
+		cmocka_unit_test(all_memory_can_be_used),
+		cmocka_unit_test(parts_can_be_freed_alone),
+		cmocka_unit_test(zeroed_is_zero),
+		cmocka_unit_test(wrong_frees_are_found_out),
+		cmocka_unit_test(marks_belong_to_whole_blocks),
+		cmocka_unit_test(reserves_are_reclaimed_first),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,161 @@
+"""Boot an image and talk to it, in a network namespace that ends with this process.
+
+Used by the system tests and by bench/. Everything here runs inside a namespace of its
+own (enter_namespace), so no traffic leaves the machine, addresses cannot clash, and
+nothing is left behind.
+"""
+import ctypes
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
+LAVRA = os.path.join(BUILD, "lavra")
+
+GUEST_IP, HOST_IP, PREFIX, TAP = "10.77.0.2", "10.77.0.1", 24, "tap0"
+
+
+def image(app):
+    return os.path.join(BUILD, "apps", app, app)
+
+
+def enter_namespace():
+    """Run this program again inside new network namespace; returns once it is there."""
+    if os.environ.get("LAVRA_IN_NS"):
+        run("ip link set lo up")
+        return
+    command = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+    probe = subprocess.run(command + ["true"], capture_output=True, text=True)
+    if probe.returncode:
+        sys.exit("a network namespace is needed and could not be made: " + probe.stderr.strip() +
+                 "\nRun as root, or allow unprivileged user namespaces.")
+    os.environ["LAVRA_IN_NS"] = "1"
+    os.execvp(command[0], command + [sys.executable] + sys.argv)
+
+
+def run(command, check=True):
+    return subprocess.run(command.split(), check=check, capture_output=True, text=True, timeout=60)
+
+
+def make_tap(queues):
+    """A tap interface with as many queues as the guest has cores."""
+    run(f"ip link del {TAP}", check=False)
+    run(f"ip tuntap add dev {TAP} mode tap" + (" multi_queue" if queues > 1 else ""))
+    run(f"ip addr add {HOST_IP}/{PREFIX} dev {TAP}")
+    run(f"ip link set {TAP} up")
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Guest:
+    """A running image. Use as a context manager: it is stopped at the end, whatever happens."""
+
+    def __init__(self, app="httpd", cores=2, memory="128M", net="tap", machine="q35", extra=(), arguments=(),
+                 command=None):
+        self.cores, self.net = cores, net
+        self.log = tempfile.NamedTemporaryFile("w+b", prefix="lavra-console-")
+        self.address, self.port = (GUEST_IP, 80) if net == "tap" else ("127.0.0.1", 8080)
+        if command is None:
+            command = [LAVRA, "run", image(app), "--cores", str(cores), "--memory", memory, "--machine", machine]
+            if net == "tap":
+                make_tap(cores)
+                command += ["--net", "tap:" + TAP, "--ip", f"{GUEST_IP}/{PREFIX},{HOST_IP}"]
+            else:
+                command += ["--net", "user", "--publish", f"127.0.0.1:{self.port}:80"]
+            command += list(extra)
+            if arguments:
+                command += ["--"] + list(arguments)
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
+                                        preexec_fn=die_with_parent)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def console(self):
+        with open(self.log.name, errors="replace") as log:
+            return log.read()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+
+    def wait_up(self, timeout=60):
+        """Seconds from start to the first complete HTTP answer."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the guest ended with status {self.process.returncode}:\n{self.console()}")
+            try:
+                status, _, _ = self.get("/hello.txt", timeout=2)
+                if status == 200:
+                    return time.monotonic() - self.started
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.005)
+        raise RuntimeError(f"no HTTP answer within {timeout} s; console:\n{self.console()}")
+
+    def connect(self, timeout=10):
+        return socket.create_connection((self.address, self.port), timeout=timeout)
+
+    def get(self, path, timeout=10, method="GET", body=None, headers=None):
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read(), dict(answer.getheaders())
+        finally:
+            connection.close()
+
+    def metrics(self):
+        """{name: {core or None: value}}"""
+        table = {}
+        for line in self.get("/metrics")[1].decode().splitlines():
+            match = re.match(r'(\w+)(?:\{core="(\d+)"\})? (\d+)$', line)
+            if match:
+                core = int(match[2]) if match[2] else None
+                table.setdefault(match[1], {})[core] = int(match[3])
+        return table
+
+    def total(self, name):
+        return sum(self.metrics().get(name, {}).values())
+
+    def requests_per_core(self):
+        counts = self.metrics()["httpd_requests_total"]
+        return [counts[core] for core in sorted(counts)]
+
+
+def wrk(guest, path="/", connections=64, seconds=3, threads=1, header=None):
+    """One wrk run: dict of requests, requests per second, latencies in ms, errors."""
+    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
+    if header:
+        command += ["-H", header]
+    command.append(f"http://{guest.address}:{guest.port}{path}")
+    output = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60).stdout
+    unit = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+    latency = {p: float(v) * unit[u] for p, v, u in re.findall(r"\s(\d+)%\s+([\d.]+)(us|ms|s|m)\b", output)}
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    done = re.search(r"(\d+) requests in", output)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if not done or not rate:
+        raise RuntimeError("wrk said: " + output)
+    return {"requests": int(done[1]), "rate": float(rate[1]), "p50": latency.get("50"), "p99": latency.get("99"),
+            "errors": (sum(map(int, errors.groups())) if errors else 0) + (int(bad[1]) if bad else 0)}

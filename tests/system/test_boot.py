@@ -1,0 +1,70 @@
+"""Machines, memory sizes, core counts; the messages of what goes wrong."""
+import subprocess
+
+from guest import LAVRA, Guest, image
+from tap import check, equal, test
+
+
+def boots(**how):
+    with Guest(net="user", **how) as guest:
+        guest.wait_up()
+        equal(guest.get("/hello.txt")[1], b"Hello, world!\n", f"body with {how}")
+        return guest.console()
+
+
+@test
+def boots_on_q35():
+    boots(machine="q35")
+
+
+@test
+def boots_on_pc():
+    boots(machine="pc")
+
+
+@test
+def boots_on_microvm():
+    boots(machine="microvm")
+
+
+@test
+def serves_with_32_MiB():
+    boots(memory="32M")
+
+
+@test
+def serves_with_16_GiB():
+    boots(memory="16G")
+
+
+@test
+def brings_up_64_cores():
+    console = boots(cores=64, memory="512M")
+    equal(sum(line.startswith("core ") for line in console.splitlines()), 64, "core lines on the console")
+
+
+def run_to_end(app, *options, arguments=()):
+    command = [LAVRA, "run", image(app), "--net", "none", *options]
+    if arguments:
+        command += ["--", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+@test
+def hello_ends_with_status_0():
+    result = run_to_end("hello")
+    equal(result.returncode, 0, "exit status; output: " + result.stdout)
+    check("hello" in result.stdout.lower(), result.stdout)
+
+
+@test
+def an_unknown_boot_option_is_named():
+    result = run_to_end("hello", "--append", "colour=blue")
+    check(result.returncode != 0, "an unknown option was accepted")
+    check("colour" in result.stdout + result.stderr, result.stdout + result.stderr)
+
+
+@test
+def a_missing_image_is_named():
+    result = run_to_end("no-such-app")
+    check(result.returncode != 0 and "no-such-app" in result.stderr, result.stderr)

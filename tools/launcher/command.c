@@ -1,0 +1,157 @@
+#include "tools/launcher/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+__attribute__((format(printf, 2, 3))) static void add(struct command *command, const char *format, ...)
+{
+	char **words = reallocarray(command->words, command->nwords + 2, sizeof(char *));
+	va_list args;
+
+	if (!words)
+		abort();
+	command->words = words;
+	va_start(args, format);
+	if (vasprintf(&words[command->nwords], format, args) < 0)
+		abort();
+	va_end(args);
+	words[++command->nwords] = NULL;
+}
+
+static void add_network(struct command *command, const struct options *options, bool vhost)
+{
+	char forwards[MAX_PUBLISHED * 64] = "";
+	size_t len = 0;
+	unsigned queues = options->network == NETWORK_TAP ? options->cores : 1;
+
+	if (options->network == NETWORK_NONE)
+		return;
+	add(command, "-netdev");
+	if (options->network == NETWORK_USER) {
+		for (unsigned i = 0; i < options->npublished; i++) {
+			const struct published_port *port = &options->published[i];
+
+			len += snprintf(forwards + len, sizeof(forwards) - len,
+					",hostfwd=%s:%s:%u-:%u", port->udp ? "udp" : "tcp",
+					port->address, port->host_port, port->guest_port);
+		}
+		add(command, "user,id=net0%s", forwards);
+	} else {
+		add(command, "tap,id=net0,ifname=%s,script=no,downscript=no,queues=%u%s",
+		    options->tap, queues, vhost ? ",vhost=on" : "");
+	}
+	add(command, "-device");
+	/* No boot ROM: nobody boots from the network. A vector for each ring, one for the control
+	 * queue and one for configuration changes. */
+	if (queues > 1)
+		add(command, "virtio-net-pci,netdev=net0,romfile=,mq=on,vectors=%u", 2 * queues + 2);
+	else
+		add(command, "virtio-net-pci,netdev=net0,romfile=");
+}
+
+/* An argument as the image's own splitting of its command line reads it back. */
+static const char *quote(const char *argument, const char **quotes)
+{
+	if (!*argument || strpbrk(argument, " \t\n\"'")) {
+		if (!strchr(argument, '\''))
+			*quotes = "'";
+		else if (!strchr(argument, '"'))
+			*quotes = "\"";
+		else
+			return "an argument cannot hold both kinds of quotes";
+	} else {
+		*quotes = "";
+	}
+	return NULL;
+}
+
+static const char *add_command_line(struct command *command, const struct options *options)
+{
+	char *line = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&line, &size);
+	const char *wrong = NULL, *quotes;
+
+	if (!stream)
+		abort();
+	/* The image's name, without the folder it lies in here, becomes argv[0]. */
+	if (options->ip)
+		fprintf(stream, "ip=%s ", options->ip);
+	for (unsigned i = 0; i < options->nappend; i++)
+		fprintf(stream, "%s ", options->append[i]);
+	if (options->narguments)
+		fprintf(stream, "--");
+	for (unsigned i = 0; i < options->narguments && !wrong; i++) {
+		wrong = quote(options->arguments[i], &quotes);
+		if (!wrong)
+			fprintf(stream, " %s%s%s", quotes, options->arguments[i], quotes);
+	}
+	fclose(stream);
+	if (!wrong && *line) {
+		add(command, "-append");
+		add(command, "%s", line);
+	}
+	free(line);
+	return wrong;
+}
+
+const char *command_build(struct command *command, const struct options *options, bool kvm, bool vhost,
+			  const char *status_path)
+{
+	const char *wrong;
+
+	*command = (struct command){ 0 };
+	add(command, "%s", options->qemu);
+	add(command, "-machine");
+	/* microvm: with PCI, because its other transport gives a device one interrupt, and with ACPI. */
+	add(command, "%s", !strcmp(options->machine, "microvm") ?
+			   "microvm,pcie=on,acpi=on,rtc=on,auto-kernel-cmdline=off" : options->machine);
+	add(command, "-accel");
+	add(command, "%s", kvm ? "kvm" : "tcg,thread=multi");
+	add(command, "-cpu");
+	add(command, "%s", kvm ? "host,migratable=off" : "max");
+	add(command, "-smp");
+	add(command, "%u", options->cores);
+	add(command, "-m");
+	add(command, "%luM", options->memory_mib);
+	add(command, "-nodefaults");
+	add(command, "-no-user-config");
+	add(command, "-no-reboot");
+	add(command, "-display");
+	add(command, "none");
+	add(command, "-monitor");
+	add(command, "none");
+	add(command, "-serial");
+	add(command, "stdio");
+	/* How an image ends: it writes its status to the first, then stops QEMU through the second. */
+	add(command, "-chardev");
+	add(command, "file,id=status,path=%s", status_path);
+	add(command, "-device");
+	add(command, "isa-debugcon,iobase=0xe9,chardev=status");
+	add(command, "-device");
+	add(command, "isa-debug-exit,iobase=0xf4,iosize=4");
+	add_network(command, options, vhost);
+	if (options->gdb) {
+		add(command, "-gdb");
+		add(command, "tcp:127.0.0.1:1234");
+		add(command, "-S");
+	}
+	for (unsigned i = 0; i < options->nqemu_options; i++)
+		add(command, "%s", options->qemu_options[i]);
+	add(command, "-kernel");
+	add(command, "%s", options->image);
+	wrong = add_command_line(command, options);
+	if (wrong)
+		command_free(command);
+	return wrong;
+}
+
+void command_free(struct command *command)
+{
+	for (unsigned i = 0; i < command->nwords; i++)
+		free(command->words[i]);
+	free(command->words);
+	*command = (struct command){ 0 };
+}

@@ -1,0 +1,304 @@
+/*
+ * lavra: start an image under QEMU.
+ *
+ * The image's exit status comes out as this program's own. It arrives as the text "exit <n>" that
+ * the image writes to an ISA debug console, which QEMU writes to an unnamed file; an image
+ * that ends without it (killed, triple fault) is reported and gives 124.
+ */
+#include "tools/launcher/command.h"
+#include "tools/launcher/options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXIT_USAGE 2
+#define EXIT_CANNOT 123    /* refused before anything was started */
+#define EXIT_NO_STATUS 124 /* the image ended without saying how */
+
+#define PATIENCE_S 5 /* from asking QEMU to end to killing it */
+
+static const char usage[] =
+	"usage: lavra run IMAGE [options] [-- ARGUMENTS]\n"
+	"  --cores N            virtual CPUs, 1 to 64 (1)\n"
+	"  --memory SIZE        64, 64M, 2G (128M)\n"
+	"  --net KIND           user (the default: outgoing connections and what is published),\n"
+	"                       tap:INTERFACE (one queue per core), none\n"
+	"  --publish [ADDRESS:]PORT:GUEST_PORT[/udp]\n"
+	"                       reach the guest's port at this machine's; repeatable (127.0.0.1)\n"
+	"  --ip CONFIGURATION   dhcp, or ADDRESS/PREFIX[,GATEWAY]\n"
+	"  --machine NAME       q35, pc, microvm (q35)\n"
+	"  --accel NAME         auto, kvm, tcg (auto: KVM where this machine has it)\n"
+	"  --append WORDS       more for the kernel's command line; repeatable\n"
+	"  --gdb                wait for a debugger on 127.0.0.1:1234\n"
+	"  --qemu PROGRAM       another QEMU\n"
+	"  --qemu-option WORD   handed to QEMU as it is; repeatable\n"
+	"  --dry-run            print the command instead of running it\n"
+	"The exit status is the image's; 123: refused, 124: the image ended without a status,\n"
+	"125: the image panicked.\n";
+
+__attribute__((format(printf, 2, 3), noreturn)) static void refuse(int status, const char *format, ...)
+{
+	va_list args;
+
+	fputs("lavra: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(status);
+}
+
+static void check_image(const char *path)
+{
+	unsigned char magic[4];
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		refuse(EXIT_CANNOT, "%s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) || read(fd, magic, 4) != 4 || memcmp(magic, "\177ELF", 4))
+		refuse(EXIT_CANNOT, "%s is not an image: no ELF file", path);
+	close(fd);
+}
+
+/* Does the processor have what KVM needs? */
+static bool cpu_has_virtualization(void)
+{
+	char *line = NULL;
+	size_t size = 0;
+	bool found = false;
+	FILE *file = fopen("/proc/cpuinfo", "re");
+
+	if (!file)
+		return false;
+	while (!found && getline(&line, &size, file) > 0)
+		if (!strncmp(line, "flags", 5)) {
+			for (char *word = strtok(line, " \t\n"); word; word = strtok(NULL, " \t\n"))
+				found |= !strcmp(word, "vmx") || !strcmp(word, "svm");
+			break; /* all processors are alike */
+		}
+	free(line);
+	fclose(file);
+	return found;
+}
+
+static bool can_open(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static bool choose_kvm(enum accelerator accelerator)
+{
+	bool cpu = cpu_has_virtualization();
+	bool device = can_open("/dev/kvm");
+	int error = errno;
+
+	if (accelerator == ACCELERATOR_TCG)
+		return false;
+	if (accelerator == ACCELERATOR_KVM && !cpu)
+		refuse(EXIT_CANNOT, "no KVM: this processor shows neither VMX nor SVM (use --accel tcg)");
+	if (accelerator == ACCELERATOR_KVM && !device)
+		refuse(EXIT_CANNOT, "no KVM: /dev/kvm: %s (use --accel tcg)", strerror(error));
+	return cpu && device;
+}
+
+/* QEMU says it less clearly, and after it has started. */
+static void check_port(const struct published_port *port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port->host_port) };
+	int fd = socket(AF_INET, (port->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	inet_pton(AF_INET, port->address, &address.sin_addr);
+	if (fd < 0 || (!port->udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0))
+		refuse(EXIT_CANNOT, "socket: %s", strerror(errno));
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		refuse(EXIT_CANNOT, "cannot publish on %s:%u: %s", port->address, port->host_port,
+		       strerror(errno));
+	close(fd);
+}
+
+static void print_command(const struct command *command)
+{
+	for (unsigned i = 0; i < command->nwords; i++) {
+		const char *word = command->words[i];
+
+		fputs(i ? " " : "", stdout);
+		if (*word && !word[strcspn(word, " \t\n\"'\\$`*?[]{}()<>|&;#~!")]) {
+			fputs(word, stdout);
+			continue;
+		}
+		putchar('\'');
+		for (; *word; word++)
+			if (*word == '\'')
+				fputs("'\\''", stdout);
+			else
+				putchar(*word);
+		putchar('\'');
+	}
+	putchar('\n');
+}
+
+static pid_t start(const struct command *command, const sigset_t *old_signals)
+{
+	pid_t parent = getpid(), child = fork();
+
+	if (child < 0)
+		refuse(EXIT_CANNOT, "fork: %s", strerror(errno));
+	if (child > 0)
+		return child;
+	/* A launcher that is killed takes its QEMU with it. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(EXIT_CANNOT);
+	sigprocmask(SIG_SETMASK, old_signals, NULL);
+	execvp(command->words[0], command->words);
+	fprintf(stderr, "lavra: %s: %s%s\n", command->words[0], strerror(errno),
+		errno == ENOENT ? " ('make packages' installs it)" : "");
+	_exit(EXIT_CANNOT);
+}
+
+/* Wait for QEMU; pass on what asks us to end. Returns its wait status; *signal is what ended us, or 0. */
+static int wait_for(pid_t child, const sigset_t *signals, int *signal)
+{
+	struct timespec patience = { .tv_sec = PATIENCE_S };
+	int status;
+
+	*signal = 0;
+	for (;;) {
+		int number = *signal ? sigtimedwait(signals, NULL, &patience) :
+				       sigwaitinfo(signals, NULL);
+
+		if (number < 0 && errno == EAGAIN) {
+			fprintf(stderr, "lavra: QEMU does not end: killed\n");
+			kill(child, SIGKILL);
+		} else if (number == SIGCHLD) {
+			if (waitpid(child, &status, WNOHANG) == child)
+				return status;
+		} else if (number > 0 && !*signal) {
+			*signal = number;
+			kill(child, SIGTERM);
+		}
+	}
+}
+
+/* The last "exit <n>" in the status file, or -1. */
+static int read_status(int fd)
+{
+	char text[64] = "";
+	off_t size = lseek(fd, 0, SEEK_END);
+	off_t from = size > (off_t)sizeof(text) - 1 ? size - ((off_t)sizeof(text) - 1) : 0;
+	char *last = NULL, *found;
+	int status = -1;
+
+	if (size <= 0 || pread(fd, text, sizeof(text) - 1, from) <= 0)
+		return -1;
+	for (found = text; (found = strstr(found, "exit ")); found++)
+		last = found;
+	if (!last || sscanf(last, "exit %d\n", &status) != 1 || status < 0 || status > 255)
+		return -1;
+	return status;
+}
+
+static int run(const struct options *options)
+{
+	struct command command;
+	struct termios terminal;
+	bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
+	bool kvm = choose_kvm(options->accelerator);
+	sigset_t signals, old_signals;
+	char status_path[32];
+	const char *wrong;
+	int status_file, status, wait_status, signal;
+	pid_t child;
+
+	/* No name, so nothing to clean up; QEMU inherits it and opens it by its descriptor. */
+	status_file = memfd_create("lavra-exit-status", 0);
+	if (status_file < 0)
+		refuse(EXIT_CANNOT, "memfd_create: %s", strerror(errno));
+	snprintf(status_path, sizeof(status_path), "/dev/fd/%d", status_file);
+	wrong = command_build(&command, options, kvm, kvm && can_open("/dev/vhost-net"), status_path);
+	if (wrong)
+		refuse(EXIT_USAGE, "%s", wrong);
+	if (options->dry_run) {
+		print_command(&command);
+		command_free(&command);
+		return 0;
+	}
+
+	check_image(options->image);
+	for (unsigned i = 0; i < options->npublished; i++)
+		check_port(&options->published[i]);
+	if (options->network == NETWORK_TAP && !if_nametoindex(options->tap))
+		refuse(EXIT_CANNOT, "there is no network interface '%s'", options->tap);
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, &old_signals);
+	child = start(&command, &old_signals);
+	wait_status = wait_for(child, &signals, &signal);
+	/* QEMU changes the terminal, and does not undo it when it is killed. */
+	if (has_terminal)
+		tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+	command_free(&command);
+
+	status = read_status(status_file);
+	if (status >= 0)
+		return status;
+	if (signal)
+		return 128 + signal;
+	if (WIFSIGNALED(wait_status))
+		refuse(EXIT_NO_STATUS, "QEMU was ended by signal %d (%s)", WTERMSIG(wait_status),
+		       strsignal(WTERMSIG(wait_status)));
+	if (WEXITSTATUS(wait_status) == EXIT_CANNOT)
+		return EXIT_CANNOT;
+	refuse(EXIT_NO_STATUS, "the image ended without an exit status (QEMU's own: %d)",
+	       WEXITSTATUS(wait_status));
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	const char *wrong;
+	int status;
+
+	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		fputs(usage, argc < 2 ? stderr : stdout);
+		return argc < 2 ? EXIT_USAGE : 0;
+	}
+	if (strcmp(argv[1], "run"))
+		refuse(EXIT_USAGE, "unknown command '%s'\n%s", argv[1], usage);
+	wrong = options_parse(&options, argc - 2, argv + 2);
+	if (wrong)
+		refuse(EXIT_USAGE, "%s\n'lavra --help' lists the options", wrong);
+	if (options.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	status = run(&options);
+	options_free(&options);
+	return status;
+}

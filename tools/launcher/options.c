@@ -1,0 +1,254 @@
+#include "tools/launcher/options.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char complaint[256];
+
+__attribute__((format(printf, 1, 2))) static const char *complain(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(complaint, sizeof(complaint), format, args);
+	va_end(args);
+	return complaint;
+}
+
+/* A decimal number in low..high that ends at `end`. */
+static bool parse_number(const char *text, const char *end, unsigned long low, unsigned long high,
+			 unsigned long *value)
+{
+	char *stop;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*value = strtoul(text, &stop, 10);
+	return !errno && stop == end && *value >= low && *value <= high;
+}
+
+static const char *parse_cores(struct options *options, const char *text)
+{
+	unsigned long cores;
+
+	if (!parse_number(text, text + strlen(text), 1, MAX_CPUS, &cores))
+		return complain("--cores takes a number from 1 to %d, not '%s'", MAX_CPUS, text);
+	options->cores = cores;
+	return NULL;
+}
+
+static const char *parse_memory(struct options *options, const char *text)
+{
+	size_t len = strlen(text);
+	char unit = len ? toupper((unsigned char)text[len - 1]) : 0;
+	unsigned long value, scale = unit == 'G' ? 1024 : 1;
+
+	if (unit == 'M' || unit == 'G')
+		len--;
+	/* 1 TiB is more than any machine this starts has; it keeps the product in range. */
+	if (!parse_number(text, text + len, 1, 1ul << 20, &value) || value * scale > 1ul << 20)
+		return complain("--memory takes MiB, or a number with M or G, not '%s'", text);
+	options->memory_mib = value * scale;
+	return NULL;
+}
+
+/* [ADDRESS:]HOST:GUEST[/tcp|/udp] */
+static const char *parse_publish(struct options *options, const char *text)
+{
+	struct published_port *port = &options->published[options->npublished];
+	const char *end = text + strlen(text), *slash = strchr(text, '/');
+	const char *last = strrchr(text, ':'), *first = strchr(text, ':');
+	const char *host = text;
+	unsigned long host_port, guest_port;
+	struct in_addr ignored;
+
+	if (options->npublished == MAX_PUBLISHED)
+		return complain("--publish can be given %d times at most", MAX_PUBLISHED);
+	if (!last)
+		goto malformed;
+	snprintf(port->address, sizeof(port->address), "127.0.0.1");
+	if (first != last) {
+		if ((size_t)(first - text) >= sizeof(port->address))
+			goto malformed;
+		snprintf(port->address, sizeof(port->address), "%.*s", (int)(first - text), text);
+		if (inet_pton(AF_INET, port->address, &ignored) != 1)
+			return complain("--publish: '%s' is not an IPv4 address", port->address);
+		host = first + 1;
+	}
+	if (slash) {
+		if (strcmp(slash, "/udp") && strcmp(slash, "/tcp"))
+			goto malformed;
+		port->udp = !strcmp(slash, "/udp");
+		end = slash;
+	}
+	if (!parse_number(host, last, 1, 65535, &host_port) ||
+	    !parse_number(last + 1, end, 1, 65535, &guest_port))
+		goto malformed;
+	port->host_port = host_port;
+	port->guest_port = guest_port;
+	options->npublished++;
+	return NULL;
+malformed:
+	return complain("--publish takes [ADDRESS:]HOST_PORT:GUEST_PORT[/udp], not '%s'", text);
+}
+
+static const char *parse_net(struct options *options, const char *text)
+{
+	if (!strcmp(text, "user")) {
+		options->network = NETWORK_USER;
+	} else if (!strcmp(text, "none")) {
+		options->network = NETWORK_NONE;
+	} else if (!strncmp(text, "tap:", 4) && text[4] && !strpbrk(text + 4, ", /") &&
+		   strlen(text + 4) < 16) {
+		options->network = NETWORK_TAP;
+		options->tap = text + 4;
+	} else {
+		return complain("--net takes user, none or tap:INTERFACE, not '%s'", text);
+	}
+	return NULL;
+}
+
+static const char *parse_machine(struct options *options, const char *text)
+{
+	if (strcmp(text, "q35") && strcmp(text, "pc") && strcmp(text, "microvm"))
+		return complain("--machine takes q35, pc or microvm, not '%s'", text);
+	options->machine = text;
+	return NULL;
+}
+
+static const char *parse_accel(struct options *options, const char *text)
+{
+	if (!strcmp(text, "kvm"))
+		options->accelerator = ACCELERATOR_KVM;
+	else if (!strcmp(text, "tcg"))
+		options->accelerator = ACCELERATOR_TCG;
+	else if (!strcmp(text, "auto"))
+		options->accelerator = ACCELERATOR_AUTO;
+	else
+		return complain("--accel takes auto, kvm or tcg, not '%s'", text);
+	return NULL;
+}
+
+static const char *parse_ip(struct options *options, const char *text)
+{
+	if (!*text || strchr(text, ' '))
+		return complain("--ip takes dhcp or ADDRESS/PREFIX[,GATEWAY], not '%s'", text);
+	options->ip = text;
+	return NULL;
+}
+
+static const char *parse_append(struct options *options, char *text)
+{
+	if (!strcmp(text, "--") || !strncmp(text, "-- ", 3))
+		return complain("--append is for the kernel; the program's arguments follow a --");
+	options->append[options->nappend++] = text;
+	return NULL;
+}
+
+static const char *parse_option(struct options *options, const char *name, char *value)
+{
+	if (!strcmp(name, "--cores"))
+		return parse_cores(options, value);
+	if (!strcmp(name, "--memory"))
+		return parse_memory(options, value);
+	if (!strcmp(name, "--publish"))
+		return parse_publish(options, value);
+	if (!strcmp(name, "--net"))
+		return parse_net(options, value);
+	if (!strcmp(name, "--ip"))
+		return parse_ip(options, value);
+	if (!strcmp(name, "--machine"))
+		return parse_machine(options, value);
+	if (!strcmp(name, "--accel"))
+		return parse_accel(options, value);
+	if (!strcmp(name, "--append"))
+		return parse_append(options, value);
+	if (!strcmp(name, "--qemu"))
+		options->qemu = value;
+	else
+		options->qemu_options[options->nqemu_options++] = value;
+	return NULL;
+}
+
+static bool takes_value(const char *name)
+{
+	static const char *const names[] = { "--cores", "--memory", "--publish", "--net", "--ip",
+					     "--machine", "--accel", "--append", "--qemu",
+					     "--qemu-option" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+const char *options_parse(struct options *options, int argc, char **argv)
+{
+	const char *wrong;
+
+	*options = (struct options){
+		.cores = 1,
+		.memory_mib = 128,
+		.machine = "q35",
+		.qemu = "qemu-system-x86_64",
+		.append = calloc(argc + 1, sizeof(char *)),
+		.qemu_options = calloc(argc + 1, sizeof(char *)),
+	};
+	if (!options->append || !options->qemu_options)
+		return complain("out of memory");
+	for (int i = 0; i < argc; i++) {
+		char *word = argv[i], *value = NULL;
+
+		if (!strcmp(word, "--")) {
+			options->arguments = argv + i + 1;
+			options->narguments = argc - i - 1;
+			break;
+		}
+		if (!strcmp(word, "--gdb")) {
+			options->gdb = true;
+		} else if (!strcmp(word, "--dry-run")) {
+			options->dry_run = true;
+		} else if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+			options->help = true;
+			return NULL;
+		} else if (word[0] == '-') {
+			/* --name value, or --name=value */
+			char *equals = strchr(word, '=');
+			char name[32];
+
+			snprintf(name, sizeof(name), "%.*s",
+				 (int)(equals ? equals - word : (long)strlen(word)), word);
+			if (!takes_value(name))
+				return complain("unknown option '%s'", word);
+			value = equals ? equals + 1 : ++i < argc ? argv[i] : NULL;
+			if (!value)
+				return complain("%s wants a value", name);
+			wrong = parse_option(options, name, value);
+			if (wrong)
+				return wrong;
+		} else if (options->image) {
+			return complain("one image at a time: '%s' and '%s' (the program's arguments "
+					"follow a --)", options->image, word);
+		} else {
+			options->image = word;
+		}
+	}
+	if (!options->image)
+		return complain("which image?");
+	if (options->npublished && options->network != NETWORK_USER)
+		return complain("--publish needs --net user: with a tap the guest has an address of "
+				"its own");
+	return NULL;
+}
+
+void options_free(struct options *options)
+{
+	free(options->append);
+	free(options->qemu_options);
+}

@@ -1,0 +1,46 @@
+/*
+ * What a person asked `lavra run` for, checked.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define MAX_PUBLISHED 16
+#define MAX_CPUS 64
+
+enum network { NETWORK_USER, NETWORK_TAP, NETWORK_NONE };
+enum accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
+
+struct published_port {
+	char address[16]; /* IPv4, dotted */
+	unsigned host_port, guest_port;
+	bool udp;
+};
+
+struct options {
+	const char *image;
+	unsigned cores;
+	unsigned long memory_mib;
+	enum network network;
+	const char *tap;  /* the interface, with NETWORK_TAP */
+	const char *ip;   /* handed to the image as ip=..., or NULL */
+	const char *machine;
+	enum accelerator accelerator;
+	const char *qemu;
+	bool gdb, dry_run, help;
+	unsigned npublished;
+	struct published_port published[MAX_PUBLISHED];
+	/* These point into argv. */
+	char **append;      /* words for the kernel's command line */
+	unsigned nappend;
+	char **qemu_options;
+	unsigned nqemu_options;
+	char **arguments;   /* the application's */
+	unsigned narguments;
+};
+
+/* Parse the words after `lavra run`. Returns NULL, or what is wrong in a sentence (static
+ * memory). `options` takes arrays that options_free() gives back. */
+const char *options_parse(struct options *options, int argc, char **argv);
+void options_free(struct options *options);
