@@ -40,24 +40,25 @@ MAKEFLAGS += --no-builtin-rules
 # What a person asks for comes first: the packages of the group, then the build in a make of its own,
 # so that it sees a compiler that has just been installed.
 .PHONY: all run test bench gdb packages
+parallel = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 all: ## build the image of APP
 	@tools/packages build
-	@$(MAKE) --no-print-directory image
+	@$(MAKE) $(parallel) --no-print-directory image
 run: ## boot APP: make run APP=httpd CORES=2 MEM=128M PORT=8080
 	@tools/packages build run
-	@$(MAKE) --no-print-directory image
+	@$(MAKE) $(parallel) --no-print-directory image
 	@$(lavra) run $(image) --cores $(CORES) --memory $(MEM) --publish $(PORT):80 $(LAVRA_FLAGS)
-test: ## everything there is to prove; TESTS="host guest system style" picks
+test: ## everything there is to prove; TESTS="build host guest system" picks
 	@tools/packages build run test
-	@$(MAKE) --no-print-directory images
+	@$(MAKE) $(parallel) --no-print-directory images
 	@BUILD=$(BUILD) tests/run $(TESTS)
 bench: ## requests per second over cores, beside a Linux guest
 	@tools/packages build run bench
-	@$(MAKE) --no-print-directory images
+	@$(MAKE) $(parallel) --no-print-directory images
 	@BUILD=$(BUILD) bench/run
 gdb: ## boot APP stopped, and look into it with gdb
 	@tools/packages build run debug
-	@$(MAKE) --no-print-directory image
+	@$(MAKE) $(parallel) --no-print-directory image
 	@$(lavra) run $(image) --cores $(CORES) --memory $(MEM) --publish $(PORT):80 --gdb \
 		</dev/null >$(BUILD)/console.log 2>&1 & launcher=$$!; sleep 1; \
 	gdb -q $(image).elf -ex 'target remote 127.0.0.1:1234' $(if $(wildcard tools/gdb.py),-x tools/gdb.py); \
@@ -69,7 +70,7 @@ packages: ## install what is needed to build, run, test, measure and debug
 export LC_ALL = C
 export SOURCE_DATE_EPOCH = 0
 export ZERO_AR_DATE = 1
-reproducible_flags := -ffile-prefix-map=$(CURDIR)/=
+reproducible_flags := -ffile-prefix-map=$(CURDIR)=.
 
 warning_flags := -Wall -Wextra -Werror -Wno-unused-parameter -Wstrict-prototypes \
 	-Wno-missing-field-initializers
@@ -83,7 +84,7 @@ sysroot := $(BUILD)/sysroot
 kernel_includes := -I. -Iinclude -I$(BUILD)/gen -isystem $(sysroot)/include -isystem $(sysroot)/ck \
 	-isystem $(shell $(CC) -print-file-name=include 2>/dev/null)
 
-kernel_cflags := -std=gnu11 -O2 -g -D_GNU_SOURCE= -ffreestanding -nostdinc $(machine_flags) -mgeneral-regs-only \
+kernel_cflags := -std=gnu11 -O2 -g -D_GNU_SOURCE= -ffreestanding -fbuiltin -nostdinc $(machine_flags) -mgeneral-regs-only \
 	-fstack-protector-strong -mstack-protector-guard=global \
 	-ffunction-sections -fdata-sections -fno-strict-aliasing -fno-common -fvisibility=hidden \
 	$(reproducible_flags) $(warning_flags) $(kernel_includes) $(KERNEL_DEFINES)
@@ -125,7 +126,7 @@ include tests/host/folder.mk
 .PHONY: headers kernel-objects images size format format-check clean help FORCE
 headers: $(sysroot)/headers.done
 kernel-objects: $(kernel_objects) $(lwip_object)
-images: $(foreach folder,$(app_folders),$(BUILD)/$(folder)/$(notdir $(folder))) $(lavra)
+images: $(foreach folder,$(app_folders),$(call built,$(folder))/$(notdir $(folder))) $(lavra)
 
 size: image ## how large the image of APP is, and what is large in it
 	@ls -l $(image) | awk '{ print $$5 " bytes: " $$NF }'

@@ -168,7 +168,8 @@ paddr_t arch_translate(vaddr_t address);
 /* Map [address, address + size) to physical memory from `physical` on, with page sizes 4 KiB or
  * (`size` and both addresses 2 MiB-aligned) 2 MiB. Table pages come from frame_alloc(). The caller
  * serialises changes of the range (mm/ holds its lock) and shoots down stale entries.
- * Returns 0, -ENOMEM (nothing changed), -EEXIST if a page was mapped, -EINVAL. */
+ * Protection 0 as for arch_protect(). Returns 0, -ENOMEM (nothing changed), -EEXIST if a page was
+ * mapped, -EINVAL. */
 int arch_map(vaddr_t address, paddr_t physical, size_t size, unsigned protection);
 /* Change the protection of what is mapped in the range; a 2 MiB page that straddles its ends is
  * split first. 0 or -ENOMEM (nothing changed). Protection 0: any access faults, but the page stays
@@ -178,8 +179,8 @@ int arch_protect(vaddr_t address, size_t size, unsigned protection);
  * 2 MiB), after its entry was cleared, so that it may shoot down and free. A 2 MiB page that
  * straddles the ends is split first: 0 or -ENOMEM (nothing changed). */
 int arch_unmap(vaddr_t address, size_t size, void (*release)(paddr_t, size_t, void *), void *arg);
-/* Is `address` mapped, with which protection and page size? Returns false if not; *page_size is then
- * what the empty table entry at `address` would cover: 4 KiB, 2 MiB (no page table there), or
+/* Is `address` mapped, with which protection and page size? Returns false if not; *page_size is
+ * then what the empty table entry at `address` would cover: 4 KiB, 2 MiB (no page table there), or
  * larger. Any core, no lock: what it says was true at some moment during the call. */
 bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_t *page_size);
 /* Drop this core's cached translations for the range (all of them when npages is large). */

@@ -12,6 +12,7 @@ uint32_t arch_pci_config_read(uint8_t bus, unsigned device, unsigned function, u
 void arch_pci_config_write(uint8_t bus, unsigned device, unsigned function, unsigned offset,
 			   uint32_t value);
 
-/* Where firmware says the configuration space of buses *first_bus..*last_bus lies in memory (*base is
- * the address of bus 0; PCI firmware 3.2, 4.1.2). False: it does not say. After cores_discover(). */
+/* Where firmware says the configuration space of buses *first_bus..*last_bus lies in memory
+ * (*base is the address of bus 0; PCI firmware 3.2, 4.1.2). False: it does not say. After
+ * cores_discover(). */
 bool arch_pci_config_memory(paddr_t *base, uint8_t *first_bus, uint8_t *last_bus);

@@ -220,8 +220,11 @@ size_t print_format(print_sink *sink, void *argument, const char *p, va_list lis
 		case 'd':
 		case 'i':
 			number = take_signed(&args, length);
-			put_number(&out, &c, number < 0 ? -(uint64_t)number : (uint64_t)number, 10, false,
-				   number < 0 ? "-" : c.plus ? "+" : "");
+			put_number(&out, &c, number < 0 ? -(uint64_t)number : (uint64_t)number, 10,
+				   false,
+				   number < 0 ? "-"
+				   : c.plus   ? "+"
+					      : "");
 			break;
 		case 'u':
 			put_number(&out, &c, take_unsigned(&args, length), 10, false, "");
@@ -246,13 +249,15 @@ size_t print_format(print_sink *sink, void *argument, const char *p, va_list lis
 			if (text == NULL)
 				text = "(null)";
 			put_text(&out, &c, text,
-				 c.precision < 0 ? strlen(text) : strnlen(text, (size_t)c.precision));
+				 c.precision < 0 ? strlen(text)
+						 : strnlen(text, (size_t)c.precision));
 			break;
 		case '%':
 			put(&out, "%", 1);
 			break;
 		default:
-			/* What the compiler's format check lets through but we do not know: show it. */
+			/* What the compiler's format check lets through but we do not know: show
+			 * it. */
 			p--;
 			put(&out, "%?", 2);
 			if (*p != '\0')

@@ -2,8 +2,8 @@
  * What a device is told about memory: physical addresses of what both it and we touch.
  *
  * Memory for devices comes from the direct map, where translation is one subtraction, or from the
- * image outside the core window (constants that are sent as they are). Nothing else has one place in
- * physical memory for all of its bytes and all cores.
+ * image outside the core window (constants that are sent as they are). Nothing else has one place
+ * in physical memory for all of its bytes and all cores.
  */
 #pragma once
 

@@ -85,8 +85,8 @@ uint8_t pci_read8(const struct pci_function *f, unsigned offset)
 	return (uint8_t)(pci_read32(f, offset) >> (offset & 3) * 8);
 }
 
-/* The neighbouring half is written back as it was read, except the status register beside the command:
- * its bits are cleared by writing ones (PCI 3.0, 6.2.3), so it is written as zero. */
+/* The neighbouring half is written back as it was read, except the status register beside the
+ * command: its bits are cleared by writing ones (PCI 3.0, 6.2.3), so it is written as zero. */
 void pci_write16(const struct pci_function *f, unsigned offset, uint16_t value)
 {
 	unsigned shift = (offset & 2) * 8;

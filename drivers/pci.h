@@ -2,8 +2,8 @@
  * PCI: which functions there are, and how a driver reaches their registers.
  *
  * Nothing is kept: enumeration walks the buses and shows each function to a visitor. What
- * configuration space says is read with bounds (capability lists and bus numbers may loop, sizes may
- * be nonsense) and refused when it cannot be true. All of it runs on the boot core, before the
+ * configuration space says is read with bounds (capability lists and bus numbers may loop, sizes
+ * may be nonsense) and refused when it cannot be true. All of it runs on the boot core, before the
  * network is up. Facts: PCI Local Bus 3.0 and PCI Express Base 2.0, 7.
  */
 #pragma once
@@ -30,8 +30,8 @@ uint32_t pci_read32(const struct pci_function *function, unsigned offset);
 void pci_write16(const struct pci_function *function, unsigned offset, uint16_t value);
 void pci_write32(const struct pci_function *function, unsigned offset, uint32_t value);
 
-/* Show every function to `visit`, bus 0 first, through bridges, until it returns true. Returns whether
- * it did. */
+/* Show every function to `visit`, bus 0 first, through bridges, until it returns true. Returns
+ * whether it did. */
 bool pci_enumerate(bool (*visit)(const struct pci_function *, void *argument), void *argument);
 
 /* A capability takes at least 4 of the 192 bytes behind the header: a longer list is a loop. */
@@ -41,7 +41,8 @@ bool pci_enumerate(bool (*visit)(const struct pci_function *, void *argument), v
  * list may run in a circle: ask at most PCI_MAX_CAPABILITIES times. */
 unsigned pci_find_capability(const struct pci_function *function, uint8_t id, unsigned previous);
 
-/* Where memory BAR `bar` lies and how large it is. False: not a memory BAR, unassigned or malformed. */
+/* Where memory BAR `bar` lies and how large it is. False: not a memory BAR, unassigned or
+ * malformed. */
 bool pci_bar(const struct pci_function *function, unsigned bar, paddr_t *address, uint64_t *size);
 
 /* Map `size` bytes from `offset` of memory BAR `bar`; NULL when they do not lie inside it. */

@@ -332,8 +332,7 @@ long area_protect(vaddr_t address, size_t length, int prot)
 {
 	struct edit edit;
 
-	if (!is_aligned(address, PAGE_SIZE) ||
-	    prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
+	if (!is_aligned(address, PAGE_SIZE) || prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return -EINVAL;
 	if (!length)
 		return 0;
@@ -379,8 +378,8 @@ static vaddr_t check_pages(vaddr_t address, vaddr_t end, unsigned prot)
 		unsigned protection;
 		paddr_t frame;
 
-		if (!arch_lookup(address, &frame, &protection, &page_size) ||
-		    !protection || prot & ~protection & ~PROT_READ)
+		if (!arch_lookup(address, &frame, &protection, &page_size) || !protection ||
+		    prot & ~protection & ~PROT_READ)
 			break;
 		address = align_down(address, page_size) + page_size;
 		if (!address)

@@ -10,7 +10,8 @@
 #include "lavra/types.h"
 
 struct area {
-	vaddr_t start, end; /* page-aligned; change them only between tree_remove() and tree_insert() */
+	vaddr_t start,
+	    end; /* page-aligned; change them only between tree_remove() and tree_insert() */
 	struct area *left, *right;
 	/* Of the subtree: where its first area starts, where its last ends, the largest gap inside. */
 	vaddr_t first, last;

@@ -84,7 +84,8 @@ static int supply(const struct page_fault *fault, paddr_t frame, size_t size)
 	areas_lock();
 	step = decide(fault, &area);
 	if (step == NEED_HUGE || (step == NEED_SMALL && size == PAGE_SIZE))
-		error = page_insert(align_down(fault->address, size), frame, size, area->attributes);
+		error =
+		    page_insert(align_down(fault->address, size), frame, size, area->attributes);
 	areas_unlock();
 	if (error)
 		frame_free(frame, size == PAGE_SIZE ? 0 : HUGE_PAGE_ORDER);

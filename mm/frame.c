@@ -24,7 +24,7 @@ enum page_state {
 	INSIDE = 0, /* of a block, or no memory at all */
 	MARKED = 0x10, /* with ALLOCATED: object_alloc() handed it out */
 	CACHED = 0x20, /* on a core's stack */
-	FREE = 0x40,   /* | order: a block in the buddies' lists */
+	FREE = 0x40, /* | order: a block in the buddies' lists */
 	ALLOCATED = 0x80, /* | order */
 };
 
@@ -39,12 +39,16 @@ static READ_MOSTLY size_t state_count;
 static READ_MOSTLY size_t total_pages;
 static READ_MOSTLY bool (*reclaim_reserves)(void);
 
-/* Guarded by the lock. A free block's list link lies in the block. */
+/* Guarded by the lock. A free block's list link lies in the block, so listing a block touches it;
+ * memory that was never needed stays untouched (a host gives it no page), as largest blocks that
+ * are not listed yet. */
 static struct {
 	ck_spinlock_t lock CACHE_ALIGNED;
 	unsigned nonempty; /* bit k: free[k] has a block */
+	unsigned nfresh;
 	size_t free_pages; /* also read without the lock */
 	struct list free[MAX_ORDER + 1];
+	struct memory_range fresh[MAX_MEMORY_RANGES];
 } buddies = { .lock = CK_SPINLOCK_INITIALIZER };
 
 #define STACK_PAGES 32
@@ -97,15 +101,29 @@ static void unlist_block(size_t index, unsigned order)
 		buddies.nonempty &= ~(1u << order);
 }
 
+/* List a largest block of fresh memory. False if there is none. */
+static bool open_fresh_block(void)
+{
+	struct memory_range *range;
+
+	if (!buddies.nfresh)
+		return false;
+	range = &buddies.fresh[buddies.nfresh - 1];
+	list_block(index_of(range->start), MAX_ORDER);
+	range->start += BLOCK_BYTES(MAX_ORDER);
+	if (range->start == range->end)
+		buddies.nfresh--;
+	return true;
+}
+
 static paddr_t take_block(unsigned order)
 {
-	unsigned candidates = buddies.nonempty >> order << order;
 	unsigned found;
 	size_t index;
 
-	if (!candidates)
+	if (!(buddies.nonempty >> order) && !open_fresh_block())
 		return 0;
-	found = __builtin_ctz(candidates);
+	found = __builtin_ctz(buddies.nonempty >> order) + order;
 	index = index_of(virt_to_phys(buddies.free[found].next));
 	unlist_block(index, found);
 	while (found > order) {
@@ -321,9 +339,8 @@ void frame_set_reclaim(bool (*reclaim)(void))
 
 /* ---- boot ---- */
 
-static void add_range(paddr_t start, paddr_t end)
+static void add_blocks(paddr_t start, paddr_t end)
 {
-	total_pages += (end - start) >> PAGE_SHIFT;
 	while (start < end) {
 		unsigned order = MAX_ORDER;
 
@@ -332,6 +349,22 @@ static void add_range(paddr_t start, paddr_t end)
 		give_block(index_of(start), order);
 		start += BLOCK_BYTES(order);
 	}
+}
+
+static void add_range(paddr_t start, paddr_t end)
+{
+	struct memory_range whole = { align_up(start, BLOCK_BYTES(MAX_ORDER)),
+				      align_down(end, BLOCK_BYTES(MAX_ORDER)) };
+
+	total_pages += (end - start) >> PAGE_SHIFT;
+	if (whole.start >= whole.end) {
+		add_blocks(start, end);
+		return;
+	}
+	add_blocks(start, whole.start);
+	add_blocks(whole.end, end);
+	buddies.fresh[buddies.nfresh++] = whole;
+	buddies.free_pages += (whole.end - whole.start) >> PAGE_SHIFT;
 }
 
 /* Where the states fit: the start of the largest range. Sets the geometry for the first `nranges`. */

@@ -17,9 +17,10 @@
 #define CACHED_STACKS 8
 #define STACK_MAX_PAGES 64
 
-/* A free stack; lies in its highest bytes. */
+/* A free stack; lies at the start of its highest page, at that page's place in the direct map. */
 struct cached_stack {
 	struct cached_stack *next;
+	void *top;
 	unsigned npages;
 };
 
@@ -97,7 +98,8 @@ static unsigned map_pages(vaddr_t start, unsigned npages)
 	return npages;
 }
 
-static struct cached_stack *take_cached(unsigned npages)
+/* The top of a cached stack of the size, or NULL. */
+static void *take_cached(unsigned npages)
 {
 	for (struct cached_stack **link = &kva.cached; *link; link = &(*link)->next) {
 		struct cached_stack *stack = *link;
@@ -105,7 +107,7 @@ static struct cached_stack *take_cached(unsigned npages)
 		if (stack->npages == npages) {
 			*link = stack->next;
 			kva.ncached--;
-			return stack;
+			return stack->top;
 		}
 	}
 	return NULL;
@@ -113,8 +115,9 @@ static struct cached_stack *take_cached(unsigned npages)
 
 static void put_cached(void *top, unsigned npages)
 {
-	struct cached_stack *stack = (struct cached_stack *)top - 1;
+	struct cached_stack *stack = phys_to_virt(arch_translate((vaddr_t)top - PAGE_SIZE));
 
+	stack->top = top;
 	stack->npages = npages;
 	stack->next = kva.cached;
 	kva.cached = stack;
@@ -161,10 +164,10 @@ static struct free_range *choose_range(unsigned npages, struct free_range **spar
 void *kva_stack_alloc(unsigned npages)
 {
 	struct free_range *spare, *range;
-	struct cached_stack *cached;
 	struct frames frames;
 	unsigned mapped = 0;
 	vaddr_t start = 0;
+	void *cached;
 
 	assert(npages && npages <= STACK_MAX_PAGES);
 	spare = object_alloc(sizeof(*spare));
@@ -182,7 +185,7 @@ void *kva_stack_alloc(unsigned npages)
 	ck_spinlock_unlock(&kva.lock);
 	object_free(spare);
 	if (cached)
-		return cached + 1;
+		return cached;
 	if (!range)
 		return NULL;
 	if (mapped == npages) {

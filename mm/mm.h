@@ -10,7 +10,7 @@
 #include "arch/boot_info.h"
 
 void mm_init(const struct boot_info *info); /* boot core */
-void mm_init_core(void);                    /* every other core, before it allocates */
+void mm_init_core(void); /* every other core, before it allocates */
 
 /* Why mm_handle_fault() last returned false on this core: a sentence's end, for the fault report. */
 const char *mm_fault_reason(void);

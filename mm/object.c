@@ -54,9 +54,9 @@ struct slab {
 } CACHE_ALIGNED;
 
 /* Multiples of 64 from 64 on: for alignment. The largest ones are what 7, 6 and 5 to a slab give. */
-static const uint16_t class_size[] = { 16,  32,  48,  64,  128, 192,  256,  320,  384,	448,
-				       512, 640, 768, 896, 1024, 1280, 1536, 1792, 2304, 2688,
-				       SMALL_MAX };
+static const uint16_t class_size[] = { 16,   32,   48,	 64,   128,  192,  256,
+				       320,  384,  448,	 512,  640,  768,  896,
+				       1024, 1280, 1536, 1792, 2304, 2688, SMALL_MAX };
 #define CLASSES array_size(class_size)
 
 static READ_MOSTLY uint8_t class_of[SMALL_MAX / 16 + 1]; /* by (size + 15) / 16 */
@@ -185,10 +185,9 @@ static void slab_format(struct slab *slab, unsigned class)
 #if OBJECT_POISON
 	fill_poison(slab + 1, SLAB_SIZE - sizeof(*slab));
 #endif
-	*slab = (struct slab){ .tag = SLAB_MAGIC | this_core,
-			       .class = class,
-			       .size = size,
-			       .count = count };
+	*slab = (struct slab){
+		.tag = SLAB_MAGIC | this_core, .class = class, .size = size, .count = count
+	};
 	while (object > (char *)(slab + 1)) {
 		struct free_object *link = (void *)(object -= size);
 
@@ -281,7 +280,7 @@ bool object_trim(void)
 	bool trimmed = false;
 
 	object_collect();
-	for (unsigned class = 0; class < CLASSES; class++) {
+	for (unsigned class = 0; class < CLASSES; class ++) {
 		struct slab *slab = cache.current[class];
 
 		if (slab != &no_slab && !slab->used) {
@@ -439,7 +438,7 @@ void object_init(void)
 {
 	for (unsigned units = 0, class = 0; units < array_size(class_of); units++) {
 		if (units * 16 > class_size[class])
-			class++;
+			class ++;
 		class_of[units] = class;
 	}
 	frame_set_reclaim(object_trim);
@@ -447,6 +446,6 @@ void object_init(void)
 
 void object_init_core(void)
 {
-	for (unsigned class = 0; class < CLASSES; class++)
+	for (unsigned class = 0; class < CLASSES; class ++)
 		cache.current[class] = (struct slab *)&no_slab;
 }

@@ -14,7 +14,7 @@
 
 #define OBJECT_MAX (256ul << 10) /* larger: frame_alloc() */
 
-void object_init(void);      /* boot core, after frame_init() */
+void object_init(void); /* boot core, after frame_init() */
 void object_init_core(void); /* every core, once, before it allocates */
 
 /* `size` bytes (1..OBJECT_MAX), aligned to 16, and to 64 from 64 bytes on. Not cleared.

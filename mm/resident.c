@@ -86,7 +86,8 @@ static bool has_room_for_huge(vaddr_t address)
 	unsigned protection;
 	paddr_t frame;
 
-	return !arch_lookup(address, &frame, &protection, &page_size) && page_size >= HUGE_PAGE_SIZE;
+	return !arch_lookup(address, &frame, &protection, &page_size) &&
+	       page_size >= HUGE_PAGE_SIZE;
 }
 
 bool page_may_be_huge(const struct area *area, vaddr_t address)
@@ -137,9 +138,7 @@ int pages_populate(vaddr_t start, vaddr_t end, unsigned attributes)
 	return 0;
 }
 
-static void keep(paddr_t frame, size_t size, void *argument)
-{
-}
+static void keep(paddr_t frame, size_t size, void *argument) {}
 
 /* Make the pages of [from, from + length) reachable at `to` as well. */
 static int alias(vaddr_t from, vaddr_t to, size_t length, unsigned protection)
@@ -163,7 +162,8 @@ static int alias(vaddr_t from, vaddr_t to, size_t length, unsigned protection)
 		if (page_size == HUGE_PAGE_SIZE && !within && length - offset >= HUGE_PAGE_SIZE &&
 		    is_aligned(to + offset, HUGE_PAGE_SIZE) && has_room_for_huge(to + offset))
 			step = HUGE_PAGE_SIZE;
-		error = arch_map(to + offset, align_down(frame, page_size) + within, step, protection);
+		error =
+		    arch_map(to + offset, align_down(frame, page_size) + within, step, protection);
 		if (error)
 			return error;
 	}
@@ -172,15 +172,12 @@ static int alias(vaddr_t from, vaddr_t to, size_t length, unsigned protection)
 
 int pages_move(vaddr_t from, vaddr_t to, size_t length, unsigned attributes)
 {
-	unsigned protection = attributes & PAGE_PROTECTION;
-	/* Pages of PROT_NONE areas keep their contents; they are closed again once they are there. */
-	int error = alias(from, to, length, protection ? protection : PAGE_READ);
+	int error = alias(from, to, length, attributes & PAGE_PROTECTION);
 
-	if (!error && !protection)
-		error = arch_protect(to, length, 0);
 	if (!error)
 		error = arch_unmap(from, length, keep, NULL);
 	if (error) {
+		/* No 2 MiB page straddles the ends of what alias() mapped, so this cannot fail. */
 		arch_unmap(to, length, keep, NULL);
 		tlb_shootdown(to, length >> PAGE_SHIFT);
 		return error;

@@ -36,6 +36,11 @@ static inline uint16_t header_sum(const uint8_t *ip)
 			     load32(ip + 12) + load32(ip + 16));
 }
 
+static inline bool is_own_address(uint32_t address)
+{
+	return address != 0 && address == netif_ip4_addr(&ethernet_interface)->addr;
+}
+
 static bool parse_arp(const struct packet *packet, struct frame *frame)
 {
 	const uint8_t *arp = packet->data + frame->ip_offset;
@@ -62,10 +67,15 @@ static bool parse_ip(const struct packet *packet, struct frame *frame)
 	ip_len = lwip_htons(load16(ip + 2));
 	if (header_len < IP_HLEN || header_len > here || ip_len < header_len || ip_len > room)
 		return false;
-	/* Loopback addresses never travel (RFC 1122, 3.2.1.3). */
-	if (packet->data != ip && (ip[12] == 127 || ip[16] == 127))
+	/* Loopback addresses never travel (RFC 1122, 3.2.1.3), and what we send never comes back. */
+	if (packet->data != ip && (ip[12] == 127 || ip[16] == 127 || is_own_address(load32(ip + 12))))
 		return false;
 	frame->ip_len = (uint16_t)ip_len;
+	/* lwIP's ICMP errors quote 8 bytes behind the header, there or not. What is
+	 * shorter than the shortest header of any transport is of no use; only the end of a
+	 * fragmented packet may be. */
+	if (!(load16(ip + 6) & lwip_htons(IP_OFFMASK)) && min(ip_len, here) < header_len + 8)
+		return false;
 	if (load16(ip + 6) & lwip_htons(IP_OFFMASK | IP_MF)) {
 		frame->kind = FRAME_FRAGMENT;
 		return true;

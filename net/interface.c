@@ -194,7 +194,8 @@ static void frame_queued(void)
 	}
 }
 
-/* Queue on this core's ring; a full one gets a second chance after the device was told to go on. */
+/* Queue on this core's ring; a full one gets a second chance after the device was told to go on. The
+ * driver counts what it cannot take. */
 static int queue_frame(const struct tx_segment *segments, unsigned nsegments,
 		       const struct tx_offload *offload, void (*done)(void *), void *argument)
 {
@@ -216,10 +217,8 @@ static void send_handed_frame(void *argument)
 	struct handed_frame *frame = argument;
 	struct tx_segment segment = { .data = frame->data, .len = frame->len };
 
-	if (queue_frame(&segment, 1, &frame->offload, handed_frame_sent, frame) != 0) {
-		counters.tx_drops++;
+	if (queue_frame(&segment, 1, &frame->offload, handed_frame_sent, frame) != 0)
 		object_free(frame);
-	}
 }
 
 static struct handed_frame *copy_frame(struct pbuf *pbuf, const struct tx_offload *offload)
@@ -306,7 +305,6 @@ static err_t ethernet_transmit(struct netif *netif, struct pbuf *pbuf)
 	pbuf_ref(pbuf);
 	if (unlikely(queue_frame(segments, nsegments, &offload, pbuf_sent, pbuf) != 0)) {
 		pbuf_free(pbuf);
-		counters.tx_drops++;
 		return ERR_BUF;
 	}
 	return ERR_OK;

@@ -12,22 +12,25 @@ lwip_files := $(addprefix core/,def.c inet_chksum.c init.c ip.c mem.c memp.c net
 	$(addprefix core/ipv4/,autoip.c dhcp.c etharp.c icmp.c igmp.c ip4.c ip4_addr.c ip4_frag.c) \
 	netif/ethernet.c
 
+# The host tests name single files.
+$(lwip_files:%=$(lwip_source)/src/%): | $(fetched) ;
+
 lwip_cflags := $(kernel_cflags) -Inet/port -I$(lwip_source)/src/include -fno-data-sections \
-	-ffile-prefix-map=$(lwip_source)/=lwip/ -flto -ffat-lto-objects
+	-ffile-prefix-map=$(lwip_source)=lwip -flto -flto-partition=one -ffat-lto-objects
 $(eval $(call flags_file,lwip))
 
 lwip_own_objects := $(lwip_files:%=$(BUILD)/lwip/%.o)
 lwip_glue_objects := $(lwip_glue_sources:%=$(BUILD)/lwip/%.o)
 lwip_object := $(BUILD)/lwip/lwip.o
 
-$(lwip_own_objects): $(BUILD)/lwip/%.c.o: $(lwip_source)/.fetched $(BUILD)/lwip.flags \
+$(lwip_own_objects): $(BUILD)/lwip/%.c.o: $(fetched) $(BUILD)/lwip.flags \
 		| $(sysroot)/headers.done
 	$(quiet) CC lwip/$*.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(lwip_cflags) -w -MMD -MP -c -o $@ $(lwip_source)/src/$*.c
 
 $(lwip_glue_objects): $(BUILD)/lwip/%.c.o: %.c $(BUILD)/lwip.flags | $(sysroot)/headers.done \
-		$(lwip_source)/.fetched
+		$(fetched)
 	$(quiet) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(lwip_cflags) -MMD -MP -c -o $@ $<

@@ -144,12 +144,14 @@ int ports_listen(struct port_binding *binding, uint64_t cores)
 	int error = 0;
 
 	ck_spinlock_lock(&lock);
-	binding->listening = true;
-	if (is_free_locked(binding))
+	/* Others that are merely bound are no hindrance, whatever this one was. */
+	binding->listening = false;
+	if (is_free_locked(binding)) {
+		binding->listening = true;
 		__atomic_store_n(&binding->cores, cores, __ATOMIC_RELAXED);
-	else
+	} else {
 		error = -EADDRINUSE;
-	binding->listening = error == 0;
+	}
 	ck_spinlock_unlock(&lock);
 	return error;
 }

@@ -11,13 +11,20 @@
 #define MAX_ARGUMENTS 64
 #define EXIT_BAD_OPTION 2
 
-/* Every BOOT_OPTION(), put together by the linker. */
+/* Every BOOT_OPTION(), put together by the linker (image.ld; the host's has names of its own). */
+#ifdef LAVRA_HOST_TEST
+#define boot_options_start __start_boot_options
+#define boot_options_end __stop_boot_options
+#endif
 extern const struct boot_option boot_options_start[], boot_options_end[];
 
 /* The options' values and argv point in here. */
 static char line[LINE_BYTES];
 
 int boot_argc;
+/* Made with the image (apps/image.mk); the unit tests have none. */
+extern const char image_name[] __attribute__((weak));
+
 char *boot_argv[MAX_ARGUMENTS + 1];
 
 static bool is_blank(char c)
@@ -29,7 +36,8 @@ static void refuse(const char *what, const char *word, const char *why)
 {
 	kprintf("lavra: %s '%s'%s%s\n", what, word, why ? ": " : "", why ? why : "");
 	kprintf("lavra: the options are:\n");
-	for (const struct boot_option *option = boot_options_start; option < boot_options_end; option++)
+	for (const struct boot_option *option = boot_options_start; option < boot_options_end;
+	     option++)
 		kprintf("    %s\n", option->help);
 	kprintf("    -- ARGUMENT...\n");
 	machine_exit(EXIT_BAD_OPTION);
@@ -87,7 +95,7 @@ void boot_options_parse(const char *command_line)
 	memcpy(line, command_line, length);
 	line[length] = 0;
 	boot_argc = 0;
-	boot_argv[boot_argc++] = (char *)"app";
+	boot_argv[boot_argc++] = (char *)(image_name ? image_name : "app");
 	while ((word = next_word(&rest, &open)) && !open) {
 		if (strcmp(word, "--") == 0)
 			break;

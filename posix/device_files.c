@@ -73,17 +73,19 @@ static long map_zeros(struct file *file, vaddr_t address, size_t length, int pro
 	return area_map(address, length, prot, flags | MAP_ANONYMOUS);
 }
 
-#define DEVICE(...) { .anywhere = true, .seek = stay, .stat = device_stat, __VA_ARGS__ }
+#define DEVICE(...)                                                                                \
+	{                                                                                          \
+		.anywhere = true, .seek = stay, .stat = device_stat, __VA_ARGS__                   \
+	}
 
 static const struct file_operations null_operations =
-	DEVICE(.kind = "/dev/null", .read = read_end, .write = swallow, .events = always_ready);
+    DEVICE(.kind = "/dev/null", .read = read_end, .write = swallow, .events = always_ready);
 static const struct file_operations zero_operations =
-	DEVICE(.kind = "/dev/zero", .read = read_zeros, .write = swallow, .map = map_zeros);
+    DEVICE(.kind = "/dev/zero", .read = read_zeros, .write = swallow, .map = map_zeros);
 static const struct file_operations full_operations =
-	DEVICE(.kind = "/dev/full", .read = read_zeros, .write = refuse);
+    DEVICE(.kind = "/dev/full", .read = read_zeros, .write = refuse);
 static const struct file_operations random_operations =
-	DEVICE(.kind = "/dev/random", .read = read_random, .write = swallow,
-	       .events = always_ready);
+    DEVICE(.kind = "/dev/random", .read = read_random, .write = swallow, .events = always_ready);
 
 const struct pseudo_file device_files[] = {
 	{ "/dev/null", S_IFCHR | 0666, &null_operations, NULL },

@@ -29,13 +29,13 @@
 #define DETACHED (1u << 22)
 
 enum item_state {
-	ITEM_LOCAL,     /* the file's core is (or was, when added) the set's: watched directly */
-	ITEM_REMOTE,    /* attached by request */
+	ITEM_LOCAL, /* the file's core is (or was, when added) the set's: watched directly */
+	ITEM_REMOTE, /* attached by request */
 	ITEM_DETACHING, /* no longer in the set; waits for DETACHED */
 };
 
 struct epoll_item {
-	struct watch watch;  /* on the file; file's core. Its events: what the set asks for */
+	struct watch watch; /* on the file; file's core. Its events: what the set asks for */
 	struct file *file;
 	core_id_t file_home;
 	struct epoll *epoll;
@@ -45,7 +45,7 @@ struct epoll_item {
 	struct epoll_item *next; /* of the same descriptor number */
 	uint64_t data;
 	uint32_t events; /* flags and interest; interest 0 after a one-shot was told */
-	uint32_t known;  /* remote: what the file's core has told and nobody has collected */
+	uint32_t known; /* remote: what the file's core has told and nobody has collected */
 	int fd;
 	uint8_t state;
 	bool asked; /* an answer to QUERY is under way */
@@ -68,8 +68,6 @@ struct epoll {
 	bool contained;
 	struct epoll_item **chunks[FD_MAX / CHUNK];
 };
-
-static const struct file_operations epoll_operations;
 
 /* Guards `level` and `contained` of all sets; nothing is called with it held. */
 static ck_spinlock_t nesting_lock = CK_SPINLOCK_INITIALIZER;
@@ -94,11 +92,6 @@ static inline bool item_is_quiet(const struct epoll_item *item)
 	       !__atomic_load_n(&item->replies, __ATOMIC_ACQUIRE);
 }
 
-struct epoll *epoll_of(struct file *file)
-{
-	return file->operations == &epoll_operations ? container_of(file, struct epoll, file) : NULL;
-}
-
 /* ---- readiness ---- */
 
 static void make_ready(struct epoll *epoll, struct epoll_item *item)
@@ -119,7 +112,8 @@ static void reply(struct epoll_item *item, uint32_t bits)
 	/* Acquire and release: pairs with the exchange in replies_arrived(). The item may be gone
 	 * as soon as the bits are there, unless it is we who send. */
 	if (__atomic_fetch_or(&item->replies, bits, __ATOMIC_ACQ_REL) == 0)
-		parcel_send(__atomic_load_n(&item->epoll->file.home, __ATOMIC_RELAXED), &item->to_set);
+		parcel_send(__atomic_load_n(&item->epoll->file.home, __ATOMIC_RELAXED),
+			    &item->to_set);
 }
 
 static void remove_by_file(struct epoll_item *item);
@@ -173,8 +167,7 @@ static void requests_arrived(struct parcel *parcel)
 		file_watch(file, &item->watch);
 	/* Without a link the file is gone, and has told so. */
 	if (bits & QUERY)
-		reply(item, ANSWERED |
-				    (list_is_linked(&item->watch.link) ? file_events(file) : 0));
+		reply(item, ANSWERED | (list_is_linked(&item->watch.link) ? file_events(file) : 0));
 	if (bits & ATTACH)
 		file_unreference(file);
 }
@@ -412,6 +405,10 @@ static inline uint32_t events_now(const struct epoll_item *item)
 		return 0;
 	if (likely(item_is_here(item)))
 		return file_events(item->file) & wanted;
+	/* The answer under way may have been given before the application acts on what it would be
+	 * told now, and would then tell it once more, wrongly. It comes soon and makes the item ready. */
+	if (item->asked)
+		return 0;
 	return item->known & wanted;
 }
 
@@ -428,44 +425,59 @@ static void ask_pending(struct epoll *epoll)
 	}
 }
 
+/* An item was told. What is still to be told of it, and when? */
+static void told(struct epoll *epoll, struct epoll_item *item)
+{
+	bool here = item_is_here(item);
+
+	/* Behind those that were not told yet: everybody gets a turn. */
+	if (likely(!(item->events & (EPOLLET | EPOLLONESHOT)) && here)) {
+		if (epoll->ready.prev != &item->ready_link) {
+			list_remove(&item->ready_link);
+			list_push_back(&epoll->ready, &item->ready_link);
+		}
+		return;
+	}
+	list_remove(&item->ready_link);
+	item->known = 0;
+	if (item->events & EPOLLONESHOT) {
+		item->events &= FLAG_BITS;
+		__atomic_store_n(&item->watch.events, 0, __ATOMIC_RELAXED);
+	} else if (!here && !(item->events & EPOLLET)) {
+		item->ask_again = true;
+		list_push_back(&epoll->ask, &item->ready_link);
+	}
+}
+
 int epoll_collect(struct epoll *epoll, struct epoll_event *events, int max)
 {
-	struct list again, *link;
+	const struct list *last = epoll->ready.prev; /* those that are told go behind it */
+	struct list *link;
 	int n = 0;
 
 	assert_on_core(epoll->file.home);
 	if (unlikely(!list_is_empty(&epoll->ask)))
 		ask_pending(epoll);
-	list_init(&again);
-	while (n < max && (link = list_pop_front(&epoll->ready))) {
+	while (n < max && (link = epoll->ready.next) != &epoll->ready) {
 		struct epoll_item *item = list_entry(link, struct epoll_item, ready_link);
+		bool is_last = link == last;
 		uint32_t now = events_now(item);
 
-		if (!now)
-			continue;
-		events[n].events = now;
-		events[n].data.u64 = item->data;
-		n++;
-		if (unlikely(item->events & EPOLLONESHOT)) {
-			item->events &= FLAG_BITS;
-			item->known = 0;
-			__atomic_store_n(&item->watch.events, 0, __ATOMIC_RELAXED);
-		} else if (!item_is_here(item)) {
-			item->known = 0;
-			if (!(item->events & EPOLLET)) {
-				item->ask_again = true;
-				list_push_back(&epoll->ask, &item->ready_link);
-			}
-		} else if (!(item->events & EPOLLET)) {
-			list_push_back(&again, &item->ready_link);
+		if (now) {
+			events[n].events = now;
+			events[n].data.u64 = item->data;
+			n++;
+			told(epoll, item);
+		} else {
+			list_remove(link);
 		}
+		if (is_last)
+			break;
 	}
-	/* Behind those that were not told yet: everybody gets a turn. */
-	list_append(&epoll->ready, &again);
 	/* Another thread that waits may take the rest. */
-	if (n && !list_is_empty(&epoll->ready) && !list_is_empty(&epoll->file.watches))
+	if (unlikely(!list_is_empty(&epoll->file.watches)) && n && !list_is_empty(&epoll->ready))
 		file_notify(&epoll->file, EPOLLIN | EPOLLRDNORM);
-	return n == 0 && epoll->unanswered ? -EAGAIN : n;
+	return unlikely(n == 0 && epoll->unanswered) ? -EAGAIN : n;
 }
 
 static uint32_t epoll_events(struct file *file)
@@ -504,7 +516,9 @@ static void epoll_release(struct file *file)
 		set_free(epoll);
 }
 
-static const struct file_operations epoll_operations = {
+_Static_assert(offsetof(struct epoll, file) == 0, "epoll_of() casts");
+
+const struct file_operations epoll_operations = {
 	.kind = "epoll set",
 	.events = epoll_events,
 	.stat = epoll_stat,

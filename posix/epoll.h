@@ -20,7 +20,12 @@ struct epoll;
 /* A set at this core, with one reference on its file. NULL without memory. */
 struct epoll *epoll_create_set(void);
 struct file *epoll_file(struct epoll *epoll);
-struct epoll *epoll_of(struct file *file); /* NULL if it is no set */
+extern const struct file_operations epoll_operations;
+/* The set that is this file, or NULL. Its file is a set's first member. */
+static inline struct epoll *epoll_of(struct file *file)
+{
+	return file->operations == &epoll_operations ? (struct epoll *)file : NULL;
+}
 /* Make this core the set's home. False if somebody waits for it where it is. Thread context; the
  * caller holds a reference. */
 bool epoll_bring_here(struct epoll *epoll);

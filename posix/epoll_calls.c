@@ -113,16 +113,19 @@ static long collect_at_home(void *argument)
 
 /* Nothing was ready at once, or the set is at another core. It comes here if it can; else the
  * thread goes there; else it is served by messages. */
-static long wait_for_events(struct file *file, struct collect *collect, uint64_t deadline_ns)
+static __attribute__((noinline)) long wait_for_events(struct file *file, struct epoll *epoll,
+						      struct epoll_event *events, int max,
+						      uint64_t deadline_ns)
 {
+	struct collect collect = { epoll, events, max };
 	long n;
 
 	if (!file_reference(file))
 		return -EBADF;
-	if (file->home != this_core && !epoll_bring_here(collect->epoll) && deadline_ns != NO_WAIT)
+	if (file->home != this_core && !epoll_bring_here(epoll) && deadline_ns != NO_WAIT)
 		file_go_home(file);
 	for (;;) {
-		n = file_call(file, collect_at_home, collect);
+		n = file_call(file, collect_at_home, &collect);
 		if (n > 0 || (n == 0 && deadline_ns == NO_WAIT))
 			break;
 		/* Without a wish to wait, only for answers that are under way. */
@@ -136,66 +139,81 @@ static long wait_for_events(struct file *file, struct collect *collect, uint64_t
 	return n;
 }
 
-static long wait_with_deadline(int epoll_fd, struct epoll_event *events, int max,
-			       uint64_t deadline_ns)
+/* A first look. Returns what a call returns, or -EAGAIN: wait. */
+static inline long look(int epoll_fd, struct epoll_event *events, int max, struct file **file)
 {
-	struct collect collect = { NULL, events, max };
-	struct file *file;
+	struct epoll *epoll;
 
 	core_poll();
-	file = fd_lookup(epoll_fd);
-	if (unlikely(!file))
+	*file = fd_lookup(epoll_fd);
+	if (unlikely(!*file))
 		return -EBADF;
-	collect.epoll = epoll_of(file);
-	if (unlikely(!collect.epoll || max <= 0))
+	epoll = epoll_of(*file);
+	if (unlikely(!epoll || max <= 0))
 		return -EINVAL;
 	if (unlikely(user_pointer_is_bad(events)))
 		return -EFAULT;
-	if (likely(file->home == this_core)) {
-		int n = epoll_collect(collect.epoll, events, max);
+	if (likely((*file)->home == this_core)) {
+		int n = epoll_collect(epoll, events, max);
 
-		if (likely(n > 0) || (n == 0 && deadline_ns == NO_WAIT))
+		if (likely(n > 0))
 			return n;
 	}
-	return wait_for_events(file, &collect, deadline_ns);
+	return -EAGAIN;
+}
+
+static long wait_with_deadline(int epoll_fd, struct epoll_event *events, int max,
+			       uint64_t deadline_ns)
+{
+	struct file *file;
+	long n = look(epoll_fd, events, max, &file);
+
+	if (n != -EAGAIN)
+		return n;
+	return wait_for_events(file, epoll_of(file), events, max, deadline_ns);
 }
 
 SYSCALL(epoll_wait)(int epoll_fd, struct epoll_event *events, int max, int timeout_ms)
 {
-	return wait_with_deadline(epoll_fd, events, max, deadline_in_ms(timeout_ms));
+	struct file *file;
+	long n = look(epoll_fd, events, max, &file);
+
+	if (likely(n != -EAGAIN))
+		return n;
+	return wait_for_events(file, epoll_of(file), events, max, deadline_in_ms(timeout_ms));
 }
 
-SYSCALL(epoll_pwait)(int epoll_fd, struct epoll_event *events, int max, int timeout_ms,
-		     const uint64_t *mask, size_t mask_size)
+static long wait_with_mask(int epoll_fd, struct epoll_event *events, int max, uint64_t deadline_ns,
+			   const uint64_t *mask, size_t mask_size)
 {
 	uint64_t old_mask;
-	long result;
+	long result = signal_enter_mask(mask, mask_size, &old_mask);
 
-	if (likely(!mask))
-		return wait_with_deadline(epoll_fd, events, max, deadline_in_ms(timeout_ms));
-	result = signal_enter_mask(mask, mask_size, &old_mask);
 	if (result)
 		return result;
-	result = wait_with_deadline(epoll_fd, events, max, deadline_in_ms(timeout_ms));
+	result = wait_with_deadline(epoll_fd, events, max, deadline_ns);
 	signal_leave_mask(old_mask);
 	return result;
 }
 
-SYSCALL(epoll_pwait2)(int epoll_fd, struct epoll_event *events, int max,
-		      const struct timespec *timeout, const uint64_t *mask, size_t mask_size)
+SYSCALL(epoll_pwait)
+(int epoll_fd, struct epoll_event *events, int max, int timeout_ms, const uint64_t *mask,
+ size_t mask_size)
 {
-	uint64_t old_mask;
-	long result;
+	if (likely(!mask))
+		return sys_epoll_wait(epoll_fd, events, max, timeout_ms);
+	return wait_with_mask(epoll_fd, events, max, deadline_in_ms(timeout_ms), mask, mask_size);
+}
 
+SYSCALL(epoll_pwait2)
+(int epoll_fd, struct epoll_event *events, int max, const struct timespec *timeout,
+ const uint64_t *mask, size_t mask_size)
+{
 	if (timeout && user_pointer_is_bad(timeout))
 		return -EFAULT;
 	if (timeout && timespec_is_bad(timeout))
 		return -EINVAL;
-	result = mask ? signal_enter_mask(mask, mask_size, &old_mask) : 0;
-	if (result)
-		return result;
-	result = wait_with_deadline(epoll_fd, events, max, deadline_of(timeout));
 	if (mask)
-		signal_leave_mask(old_mask);
-	return result;
+		return wait_with_mask(epoll_fd, events, max, deadline_of(timeout), mask, mask_size);
+	return wait_with_deadline(epoll_fd, events, max, deadline_of(timeout));
 }

@@ -24,10 +24,10 @@
 
 struct eventfd {
 	struct file file; /* first */
-	uint64_t count;   /* home core */
+	uint64_t count; /* home core */
 	bool semaphore;
-	uint64_t posted;  /* atomic: added by other cores, not yet counted here */
-	bool released;    /* home core: the end waits for the parcel */
+	uint64_t posted; /* atomic: added by other cores, not yet counted here */
+	bool released; /* home core: the end waits for the parcel */
 	struct parcel parcel;
 };
 

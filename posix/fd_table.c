@@ -13,10 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define CHUNK 1024u
 #define WORD 64u
 
-static struct file **chunks[FD_MAX / CHUNK];
+struct file **fd_chunks[FD_MAX / FD_CHUNK];
 
 static ck_spinlock_t fd_lock = CK_SPINLOCK_INITIALIZER;
 static uint64_t used[FD_MAX / WORD];
@@ -25,29 +24,16 @@ static uint64_t close_on_exec_bits[FD_MAX / WORD];
 static unsigned open_count;
 static unsigned limit = FD_MAX;
 
-struct file *fd_lookup(int fd)
-{
-	struct file **chunk;
-
-	if (unlikely((unsigned)fd >= FD_MAX))
-		return NULL;
-	/* Acquire: pairs with the releases in make_chunk() and name_file(). */
-	chunk = __atomic_load_n(&chunks[(unsigned)fd / CHUNK], __ATOMIC_ACQUIRE);
-	if (unlikely(!chunk))
-		return NULL;
-	return __atomic_load_n(&chunk[(unsigned)fd % CHUNK], __ATOMIC_ACQUIRE);
-}
-
 static bool make_chunk(unsigned fd)
 {
-	struct file **chunk = chunks[fd / CHUNK];
+	struct file **chunk = fd_chunks[fd / FD_CHUNK];
 
 	if (chunk)
 		return true;
-	chunk = object_alloc_zeroed(CHUNK * sizeof(*chunk));
+	chunk = object_alloc_zeroed(FD_CHUNK * sizeof(*chunk));
 	if (!chunk)
 		return false;
-	__atomic_store_n(&chunks[fd / CHUNK], chunk, __ATOMIC_RELEASE);
+	__atomic_store_n(&fd_chunks[fd / FD_CHUNK], chunk, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -66,7 +52,7 @@ static bool get_bit(const uint64_t *bits, unsigned i)
 /* The caller holds fd_lock, and the chunk exists. */
 static void name_file(unsigned fd, struct file *file, bool close_on_exec)
 {
-	__atomic_store_n(&chunks[fd / CHUNK][fd % CHUNK], file, __ATOMIC_RELEASE);
+	__atomic_store_n(&fd_chunks[fd / FD_CHUNK][fd % FD_CHUNK], file, __ATOMIC_RELEASE);
 	if (get_bit(used, fd) != (file != NULL))
 		open_count += file ? 1 : -1;
 	set_bit(used, fd, file != NULL);

@@ -146,13 +146,6 @@ void file_notify(struct file *file, uint32_t events)
 	}
 }
 
-uint32_t file_events(struct file *file)
-{
-	if (!file->operations->events)
-		return EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM;
-	return file->operations->events(file);
-}
-
 /* ---- being at home ---- */
 
 int file_go_home(struct file *file)
@@ -414,24 +407,19 @@ static long write_attempt(struct file *file, void *argument)
 	return file->operations->write(file, transfer->iov, transfer->niov, transfer->offset);
 }
 
-ssize_t file_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
+ssize_t file_read_slowly(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset,
+			 ssize_t first_result)
 {
 	struct transfer transfer = { iov, niov, offset };
 	bool nonblocking = file->status_flags & O_NONBLOCK;
 
-	if (unlikely((file->status_flags & O_ACCMODE) == O_WRONLY))
+	if ((file->status_flags & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
-	if (unlikely(!file->operations->read))
+	if (!file->operations->read)
 		return -EINVAL;
-	if (likely(file->home == this_core)) {
-		ssize_t result = file->operations->read(file, iov, niov, offset);
-
-		if (likely(result != -EAGAIN))
-			return result;
-		if (nonblocking) {
-			file_spin_poll();
-			return -EAGAIN;
-		}
+	if (first_result == -EAGAIN && nonblocking) {
+		file_spin_poll();
+		return -EAGAIN;
 	}
 	return file_operate(file, read_attempt, &transfer, EPOLLIN | EPOLLRDHUP, nonblocking,
 			    file->read_timeout_ns);
@@ -467,8 +455,7 @@ static size_t iov_total(const struct iovec *iov, unsigned niov)
 
 #define REST_ENTRIES 16
 
-ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned niov,
-			size_t done)
+ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned niov, size_t done)
 {
 	size_t total = iov_total(iov, niov);
 	uint64_t deadline_ns = deadline_after(file->write_timeout_ns);
@@ -494,35 +481,29 @@ ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned nio
 	return done ? (ssize_t)done : result;
 }
 
-ssize_t file_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
+ssize_t file_write_slowly(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset,
+			  ssize_t first_result)
 {
 	const struct file_operations *operations = file->operations;
 	struct transfer transfer = { iov, niov, offset };
 	bool nonblocking = file->status_flags & O_NONBLOCK;
-	ssize_t result = -EXDEV;
+	ssize_t result = first_result;
 
-	if (unlikely((file->status_flags & O_ACCMODE) == O_RDONLY))
+	if ((file->status_flags & O_ACCMODE) == O_RDONLY)
 		return -EBADF;
-	if (unlikely(!operations->write))
+	if (!operations->write)
 		return -EINVAL;
-	if (likely(file->home == this_core)) {
-		result = operations->write(file, iov, niov, offset);
-		if (result == -EAGAIN && !nonblocking)
-			result = 0;
-		else if (result < 0 || nonblocking || !operations->writes_all ||
-			 (size_t)result == iov_total(iov, niov))
-			return result;
-		if (!operations->writes_all)
-			return file_operate(file, write_attempt, &transfer, EPOLLOUT, false,
-					    file->write_timeout_ns);
-		return file_write_rest(file, iov, niov, result);
-	}
-	if (operations->write_remote)
+	if (result == NOT_TRIED && operations->write_remote)
 		result = operations->write_remote(file, iov, niov);
-	if (result != -EXDEV)
-		return result;
+	if (result != NOT_TRIED) {
+		if (nonblocking || (result < 0 && result != -EAGAIN))
+			return result;
+		if (result >= 0 &&
+		    (!operations->writes_all || (size_t)result == iov_total(iov, niov)))
+			return result;
+	}
 	if (operations->writes_all && !nonblocking)
-		return file_write_rest(file, iov, niov, 0);
+		return file_write_rest(file, iov, niov, max(result, 0l));
 	return file_operate(file, write_attempt, &transfer, EPOLLOUT, nonblocking,
 			    file->write_timeout_ns);
 }

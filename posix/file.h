@@ -18,6 +18,9 @@
 #include "smp/epoch.h"
 #include "smp/mailbox.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 
 struct file;
@@ -37,7 +40,8 @@ struct file_operations {
 	/* Home core, not blocking: bytes moved, -EAGAIN, or another error. NULL: -EINVAL. */
 	ssize_t (*read)(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
 	ssize_t (*write)(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
-	uint32_t (*events)(struct file *file); /* EPOLL* bits that are true now; NULL: always ready */
+	uint32_t (*events)(
+	    struct file *file); /* EPOLL* bits that are true now; NULL: always ready */
 	long (*ioctl)(struct file *file, unsigned long request, void *argument);
 	int (*stat)(struct file *file, struct stat *st);
 	int64_t (*seek)(struct file *file, int64_t offset, int whence); /* NULL: -ESPIPE */
@@ -55,22 +59,23 @@ struct file {
 	const struct file_operations *operations;
 	core_id_t home;
 	uint32_t status_flags; /* O_NONBLOCK, O_APPEND, access mode; any core, a single word */
-	struct list watches;   /* home core */
-	uint32_t references;   /* descriptors and operations under way; atomic */
-	struct parcel parcel;  /* brings the end of the last reference to the home core */
+	struct list watches; /* home core */
+	uint32_t references; /* descriptors and operations under way; atomic */
+	struct parcel parcel; /* brings the end of the last reference to the home core */
 	struct deferred deferred;
 	uint64_t read_timeout_ns, write_timeout_ns; /* SO_RCVTIMEO, SO_SNDTIMEO; FOREVER: none */
 	void *data; /* the kind's own */
 };
 
 /* Bits that travel with EPOLL* bits and are none of them. */
+#define FILE_ALWAYS_READY (EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM)
 #define FILE_GONE (1u << 20) /* to a watch: the file ends; the watch is already out of its list */
 
 /* Somebody who wants to hear of readiness: a waiting thread, an epoll item. Home core only. */
 struct watch {
 	struct list link;
 	uint32_t events; /* interested in; EPOLLERR and EPOLLHUP always */
-	bool exclusive;  /* one of all exclusive watches is told, not all */
+	bool exclusive; /* one of all exclusive watches is told, not all */
 	void (*notify)(struct watch *watch, uint32_t events); /* home core; must not block */
 };
 
@@ -83,7 +88,13 @@ void file_free(struct file *file);
 void file_notify(struct file *file, uint32_t events);
 void file_watch(struct file *file, struct watch *watch);
 void file_unwatch(struct watch *watch);
-uint32_t file_events(struct file *file); /* home core */
+/* What is true now. Home core. */
+static inline uint32_t file_events(struct file *file)
+{
+	if (unlikely(!file->operations->events))
+		return FILE_ALWAYS_READY;
+	return file->operations->events(file);
+}
 
 /* Keep the file over a block or a poll. Returns false if it is ending. Any core. */
 bool file_reference(struct file *file);
@@ -93,8 +104,23 @@ void file_unreference(struct file *file);
 
 #define FD_MAX 65536u
 
+#define FD_CHUNK 1024u
+extern struct file **fd_chunks[FD_MAX / FD_CHUNK]; /* made when first needed, never freed */
+
 /* What `fd` names, or NULL. */
-struct file *fd_lookup(int fd);
+static inline struct file *fd_lookup(int fd)
+{
+	struct file **chunk;
+
+	if (unlikely((unsigned)fd >= FD_MAX))
+		return NULL;
+	/* Acquire: pairs with the releases in fd_table.c. */
+	chunk = __atomic_load_n(&fd_chunks[(unsigned)fd / FD_CHUNK], __ATOMIC_ACQUIRE);
+	if (unlikely(!chunk))
+		return NULL;
+	return __atomic_load_n(&chunk[(unsigned)fd % FD_CHUNK], __ATOMIC_ACQUIRE);
+}
+
 /* The lowest free descriptor from `lowest` on now names `file` (takes over the caller's reference),
  * or -EMFILE, -ENOMEM, -EINVAL (the caller keeps the reference). */
 int fd_install(struct file *file, int lowest, bool close_on_exec);
@@ -131,9 +157,42 @@ typedef long file_attempt(struct file *file, void *argument);
 long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,
 		  bool nonblocking, uint64_t timeout_ns);
 
-/* Read and write as system calls do: any core, waiting if the file and its flags say so. */
-ssize_t file_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
-ssize_t file_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
+/* Read and write as system calls do: any core, waiting if the file and its flags say so. At home the
+ * first try is a direct call; the rest is in file.c. */
+ssize_t file_read_slowly(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset,
+			 ssize_t first_result);
+ssize_t file_write_slowly(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset,
+			  ssize_t first_result);
+#define NOT_TRIED (-EXDEV)
+
+static inline ssize_t file_read(struct file *file, const struct iovec *iov, unsigned niov,
+				int64_t offset)
+{
+	ssize_t result = NOT_TRIED;
+
+	if (likely(file->home == this_core && file->operations->read &&
+		   (file->status_flags & O_ACCMODE) != O_WRONLY)) {
+		result = file->operations->read(file, iov, niov, offset);
+		if (likely(result != -EAGAIN))
+			return result;
+	}
+	return file_read_slowly(file, iov, niov, offset, result);
+}
+
+static inline ssize_t file_write(struct file *file, const struct iovec *iov, unsigned niov,
+				 int64_t offset)
+{
+	ssize_t result = NOT_TRIED;
+
+	if (likely(file->home == this_core && file->operations->write &&
+		   (file->status_flags & O_ACCMODE) != O_RDONLY)) {
+		result = file->operations->write(file, iov, niov, offset);
+		if (likely(niov == 1 && result == (ssize_t)iov->iov_len))
+			return result;
+	}
+	return file_write_slowly(file, iov, niov, offset, result);
+}
+
 /* A blocking write that has moved `done` bytes so far goes on to the end, or an error. */
 ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned niov, size_t done);
 /* A call is about to report EAGAIN: now and then look at the core's work, so that a program which

@@ -240,7 +240,7 @@ SYSCALL(prlimit64)(int process, int resource, const struct rlimit *new, struct r
 		return -ESRCH;
 	if (resource < 0 || resource >= RLIM_NLIMITS)
 		return -EINVAL;
-	if ((new && user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
+	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
 		return -EFAULT;
 	before = limit_of(resource);
 	if (new) {

@@ -44,8 +44,9 @@ static void wait_for_devices(void)
 static void boot_thread(void *unused)
 {
 	net_configure();
-	kprintf("lavra: ready in %lu ms, %zu of %zu KiB free\n", (unsigned long)(clock_ns() / NS_PER_MS),
-		frame_free_count() * (PAGE_SIZE / 1024), frame_total() * (PAGE_SIZE / 1024));
+	kprintf("lavra: ready in %lu ms, %zu of %zu KiB free\n",
+		(unsigned long)(clock_ns() / NS_PER_MS), frame_free_count() * (PAGE_SIZE / 1024),
+		frame_total() * (PAGE_SIZE / 1024));
 	start_application();
 }
 

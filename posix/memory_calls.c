@@ -120,7 +120,8 @@ SYSCALL(mincore)(vaddr_t address, size_t length, unsigned char *residency)
 		size_t page_size;
 		paddr_t frame;
 
-		residency[i] = arch_lookup(address + i * PAGE_SIZE, &frame, &protection, &page_size);
+		residency[i] =
+		    arch_lookup(address + i * PAGE_SIZE, &frame, &protection, &page_size);
 	}
 	return 0;
 }

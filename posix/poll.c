@@ -20,8 +20,8 @@
 
 /* What poll() calls its bits, epoll does too. */
 _Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
-		       POLLHUP == EPOLLHUP && POLLRDHUP == EPOLLRDHUP && POLLPRI == EPOLLPRI &&
-		       POLLRDNORM == EPOLLRDNORM && POLLWRNORM == EPOLLWRNORM,
+		   POLLHUP == EPOLLHUP && POLLRDHUP == EPOLLRDHUP && POLLPRI == EPOLLPRI &&
+		   POLLRDNORM == EPOLLRDNORM && POLLWRNORM == EPOLLWRNORM,
 	       "poll and epoll bits differ");
 
 static long events_attempt(struct file *file, void *argument)
@@ -158,8 +158,9 @@ static long check_timeout(const struct timespec *timeout)
 	return timespec_is_bad(timeout) ? -EINVAL : 0;
 }
 
-SYSCALL(ppoll)(struct pollfd *entries, unsigned long count, struct timespec *timeout,
-	       const uint64_t *mask, size_t mask_size)
+SYSCALL(ppoll)
+(struct pollfd *entries, unsigned long count, struct timespec *timeout, const uint64_t *mask,
+ size_t mask_size)
 {
 	long result = check_entries(entries, count);
 	uint64_t deadline_ns;
@@ -248,7 +249,8 @@ static long select_until(int limit, fd_set *reads, fd_set *writes, fd_set *excep
 		if (wanted)
 			entries[i++] = (struct pollfd){ .fd = fd, .events = wanted };
 	}
-	result = select_entries(entries, count, reads, writes, excepts, deadline_ns, mask, mask_size);
+	result =
+	    select_entries(entries, count, reads, writes, excepts, deadline_ns, mask, mask_size);
 	if (entries != few)
 		object_free(entries);
 	return result;
@@ -281,8 +283,9 @@ struct pselect_mask { /* two arguments in one: Linux's pselect6 */
 	size_t size;
 };
 
-SYSCALL(pselect6)(int limit, fd_set *reads, fd_set *writes, fd_set *excepts,
-		  struct timespec *timeout, const struct pselect_mask *mask)
+SYSCALL(pselect6)
+(int limit, fd_set *reads, fd_set *writes, fd_set *excepts, struct timespec *timeout,
+ const struct pselect_mask *mask)
 {
 	long result = check_timeout(timeout);
 	uint64_t deadline_ns;

@@ -34,8 +34,8 @@ static void print_cores(struct text *text)
 #define X(name, help) text_print(text, " %lu", c->name);
 		COUNTERS(X)
 #undef X
-		text_print(text, " %lu %u %u %u\n", now, cores[core].package,
-			   cores[core].physical, cores[core].thread);
+		text_print(text, " %lu %u %u %u\n", now, cores[core].package, cores[core].physical,
+			   cores[core].thread);
 	}
 }
 
@@ -61,7 +61,6 @@ static void print_area(vaddr_t start, vaddr_t end, int prot, void *argument)
 		   prot & PROT_EXEC ? 'x' : '-');
 }
 
-/* Memory for the text is taken beforehand: the areas' lock is held while they are visited. */
 static void print_maps(struct text *text)
 {
 	area_for_each(print_area, text);
@@ -122,7 +121,10 @@ static void print_somaxconn(struct text *text)
 	text_print(text, "4096\n");
 }
 
-#define TEXT(path, print) { path, S_IFREG | 0444, NULL, print }
+#define TEXT(path, print)                                                                          \
+	{                                                                                          \
+		path, S_IFREG | 0444, NULL, print                                                  \
+	}
 
 const struct pseudo_file proc_files[] = {
 	TEXT("/proc/lavra/cores", print_cores),

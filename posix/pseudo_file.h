@@ -30,8 +30,7 @@ struct text {
 	bool failed;
 };
 
-void text_print(struct text *text, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void text_print(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A file that holds what was printed (takes it over), read-only. NULL without memory. */
 struct file *text_file_create(struct text *text);

@@ -19,7 +19,7 @@
 struct generator {
 	uint32_t key[KEY_BYTES / 4];
 	uint8_t pool[POOL_BYTES];
-	unsigned used;     /* of the pool */
+	unsigned used; /* of the pool */
 	uint64_t produced; /* since the last seed; 0: never seeded */
 };
 
@@ -86,7 +86,8 @@ static void refill(struct generator *g)
 
 void random_bytes(void *buffer, size_t length)
 {
-	struct generator *g = &generator; /* the kernel is not preempted: the same core throughout */
+	struct generator *g =
+	    &generator; /* the kernel is not preempted: the same core throughout */
 	char *out = buffer;
 
 	while (length) {

@@ -63,9 +63,9 @@ static const char *name_of(int number)
 static bool ignored_by_default(int number)
 {
 	/* There is no job control that could continue what stops. */
-	return bit_of(number) & (bit_of(SIGCHLD) | bit_of(SIGURG) | bit_of(SIGWINCH) |
-				 bit_of(SIGCONT) | bit_of(SIGSTOP) | bit_of(SIGTSTP) |
-				 bit_of(SIGTTIN) | bit_of(SIGTTOU));
+	return bit_of(number) &
+	       (bit_of(SIGCHLD) | bit_of(SIGURG) | bit_of(SIGWINCH) | bit_of(SIGCONT) |
+		bit_of(SIGSTOP) | bit_of(SIGTSTP) | bit_of(SIGTTIN) | bit_of(SIGTTOU));
 }
 
 static void end_by_signal(int number)
@@ -80,6 +80,8 @@ static void end_by_signal(int number)
 static void call_handler(int number, const struct kernel_sigaction *action)
 {
 	uint64_t old_mask = current->signal_mask;
+	siginfo_t info;
+	ucontext_t context;
 
 	current->signal_mask |= action->mask & ~UNBLOCKABLE;
 	if (!(action->flags & SA_NODEFER))
@@ -89,22 +91,21 @@ static void call_handler(int number, const struct kernel_sigaction *action)
 		actions[number].handler = SIG_DFL;
 		ck_spinlock_unlock(&actions_lock);
 	}
-	if (action->flags & SA_SIGINFO) {
-		siginfo_t info;
-		ucontext_t context;
-
-		memset(&info, 0, sizeof(info));
-		memset(&context, 0, sizeof(context));
-		info.si_signo = number;
-		info.si_code = SI_TKILL;
-		info.si_pid = PROCESS;
-		memcpy(&context.uc_sigmask, &old_mask, MASK_BYTES);
-		((void (*)(int, siginfo_t *, void *))(void *)action->handler)(number, &info,
-									      &context);
-	} else {
+	if (!(action->flags & SA_SIGINFO)) {
 		action->handler(number);
+		current->signal_mask = old_mask;
+		return;
 	}
-	current->signal_mask = old_mask;
+	memset(&info, 0, sizeof(info));
+	memset(&context, 0, sizeof(context));
+	info.si_signo = number;
+	info.si_code = SI_TKILL;
+	info.si_pid = PROCESS;
+	memcpy(&context.uc_sigmask, &old_mask, MASK_BYTES);
+	((void (*)(int, siginfo_t *, void *))(void *)action->handler)(number, &info, &context);
+	/* A handler may change what the mask is afterwards: musl's for cancellation does. */
+	memcpy(&old_mask, &context.uc_sigmask, MASK_BYTES);
+	current->signal_mask = old_mask & ~UNBLOCKABLE;
 }
 
 /* The current thread takes what is pending and not blocked. */
@@ -142,8 +143,7 @@ static long send_to(struct thread *thread, int number)
 	if (number == 0)
 		return 0;
 	action = action_of(number);
-	if (action.handler == SIG_IGN ||
-	    (action.handler == SIG_DFL && ignored_by_default(number)))
+	if (action.handler == SIG_IGN || (action.handler == SIG_DFL && ignored_by_default(number)))
 		return 0;
 	/* Ending the image needs no cooperation of the thread. */
 	if (action.handler == SIG_DFL && !(thread->signal_mask & bit_of(number) & ~UNBLOCKABLE))
@@ -243,8 +243,8 @@ void signal_leave_mask(uint64_t old_mask)
 
 /* ---- dispositions ---- */
 
-SYSCALL(rt_sigaction)(int number, const struct kernel_sigaction *new,
-		      struct kernel_sigaction *old, size_t size)
+SYSCALL(rt_sigaction)
+(int number, const struct kernel_sigaction *new, struct kernel_sigaction *old, size_t size)
 {
 	struct kernel_sigaction before;
 
@@ -252,7 +252,7 @@ SYSCALL(rt_sigaction)(int number, const struct kernel_sigaction *new,
 		return -EINVAL;
 	if (new && (number == SIGKILL || number == SIGSTOP))
 		return -EINVAL;
-	if ((new && user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
+	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
 		return -EFAULT;
 	ck_spinlock_lock(&actions_lock);
 	before = actions[number];
@@ -268,11 +268,11 @@ SYSCALL(rt_sigaction)(int number, const struct kernel_sigaction *new,
  * another one. The old state is always "none". */
 SYSCALL(sigaltstack)(const stack_t *new, stack_t *old)
 {
-	if ((new && user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
+	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
 		return -EFAULT;
 	if (new && (new->ss_flags & ~SS_DISABLE))
 		return -EINVAL;
-	if (new && !(new->ss_flags & SS_DISABLE) && new->ss_size < MINSIGSTKSZ)
+	if (new && !(new->ss_flags &SS_DISABLE) && new->ss_size < MINSIGSTKSZ)
 		return -ENOMEM;
 	if (old)
 		*old = (stack_t){ .ss_flags = SS_DISABLE };

@@ -46,8 +46,8 @@ SYSCALL(socket)(int family, int type, int protocol)
 	socket = socket_create(family, type, protocol, &error);
 	if (!socket)
 		return error;
-	file = socket_file_create(socket, type == SOCK_STREAM,
-				  flags & SOCK_NONBLOCK ? O_NONBLOCK : 0);
+	file =
+	    socket_file_create(socket, type == SOCK_STREAM, flags & SOCK_NONBLOCK ? O_NONBLOCK : 0);
 	if (!file)
 		return -ENOMEM;
 	fd = fd_install(file, 0, flags & SOCK_CLOEXEC);
@@ -177,7 +177,8 @@ SYSCALL(connect)(int fd, const struct sockaddr *address, socklen_t length)
 		return -EFAULT;
 	if (file->status_flags & O_NONBLOCK)
 		return file_operate(file, connect_once, &call, 0, true, FOREVER);
-	result = file_operate(file, connect_attempt, &call, EPOLLOUT, false, file->write_timeout_ns);
+	result =
+	    file_operate(file, connect_attempt, &call, EPOLLOUT, false, file->write_timeout_ns);
 	return result == -EAGAIN ? -EINPROGRESS : result;
 }
 
@@ -321,7 +322,7 @@ static long send_attempt(struct file *file, void *argument)
 }
 
 static ssize_t receive_message(struct file *file, const struct iovec *iov, unsigned niov, int flags,
-		       struct sockaddr_in *from)
+			       struct sockaddr_in *from)
 {
 	bool nonblocking = (file->status_flags & O_NONBLOCK) || (flags & MSG_DONTWAIT);
 	int once_flags = flags & ~(MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC);
@@ -360,8 +361,9 @@ static ssize_t receive_all(int fd, char *buffer, size_t length, int flags)
 	return done;
 }
 
-SYSCALL(recvfrom)(int fd, void *buffer, size_t length, int flags, struct sockaddr *address,
-		  socklen_t *address_length)
+SYSCALL(recvfrom)
+(int fd, void *buffer, size_t length, int flags, struct sockaddr *address,
+ socklen_t *address_length)
 {
 	struct iovec iov = { buffer, length };
 	struct sockaddr_in from;
@@ -396,7 +398,7 @@ SYSCALL(recvfrom)(int fd, void *buffer, size_t length, int flags, struct sockadd
 }
 
 static ssize_t send_message(struct file *file, const struct iovec *iov, unsigned niov, int flags,
-		    const struct sockaddr_in *to)
+			    const struct sockaddr_in *to)
 {
 	bool nonblocking = (file->status_flags & O_NONBLOCK) || (flags & MSG_DONTWAIT);
 	int once_flags = flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -444,8 +446,9 @@ static long check_destination(const struct file *file, const struct sockaddr *ad
 	return 0;
 }
 
-SYSCALL(sendto)(int fd, const void *buffer, size_t length, int flags,
-		const struct sockaddr *address, socklen_t address_length)
+SYSCALL(sendto)
+(int fd, const void *buffer, size_t length, int flags, const struct sockaddr *address,
+ socklen_t address_length)
 {
 	struct iovec iov = { (void *)buffer, length };
 	struct sockaddr_in to;
@@ -493,7 +496,8 @@ SYSCALL(sendmsg)(int fd, const struct msghdr *message, int flags)
 	if (message->msg_controllen)
 		return -EINVAL;
 	if (!message->msg_name || file_is_stream_socket(file))
-		return sent(send_message(file, message->msg_iov, message->msg_iovlen, flags, NULL), flags);
+		return sent(send_message(file, message->msg_iov, message->msg_iovlen, flags, NULL),
+			    flags);
 	result = check_destination(file, message->msg_name, message->msg_namelen);
 	if (result)
 		return result;
@@ -519,7 +523,7 @@ SYSCALL(recvmsg)(int fd, struct msghdr *message, int flags)
 	memset(&from, 0, sizeof(from));
 	/* MSG_TRUNC makes a datagram's whole length known, so that msg_flags can tell. */
 	result = receive_message(file, message->msg_iov, message->msg_iovlen,
-			 datagram ? flags | MSG_TRUNC : flags, datagram ? &from : NULL);
+				 datagram ? flags | MSG_TRUNC : flags, datagram ? &from : NULL);
 	if (result < 0)
 		return result;
 	message->msg_flags = 0;
@@ -558,8 +562,8 @@ SYSCALL(sendmmsg)(int fd, struct mmsghdr *messages, unsigned count, int flags)
 }
 
 /* As Linux: the timeout is looked at only after each message. */
-SYSCALL(recvmmsg)(int fd, struct mmsghdr *messages, unsigned count, int flags,
-		  const struct timespec *timeout)
+SYSCALL(recvmmsg)
+(int fd, struct mmsghdr *messages, unsigned count, int flags, const struct timespec *timeout)
 {
 	uint64_t deadline_ns = FOREVER;
 	unsigned i;
@@ -630,7 +634,8 @@ static long set_attempt(struct file *file, void *argument)
 {
 	struct option_call *call = argument;
 
-	return socket_set_option(socket_of(file), call->level, call->name, call->value, call->given);
+	return socket_set_option(socket_of(file), call->level, call->name, call->value,
+				 call->given);
 }
 
 static long get_attempt(struct file *file, void *argument)

@@ -19,14 +19,14 @@
 #include <sys/mman.h>
 
 #define STACK_BYTES (8ul << 20) /* as Linux; pages appear when they are touched */
-#define USER 1000		/* as posix/identity.c answers */
+#define USER 1000 /* as posix/identity.c answers */
 #define MAX_ENVIRONMENT 32
 #define EXECUTABLE "/app"
 
 /* Of the application and the C library: posix/ is linked against them last. */
 int main(int argc, char **argv, char **envp);
-int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv,
-		      void (*init)(void), void (*fini)(void), void (*unused)(void));
+int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void),
+		      void (*fini)(void), void (*unused)(void));
 __attribute__((weak)) void _init(void);
 __attribute__((weak)) void _fini(void);
 
@@ -51,7 +51,7 @@ BOOT_OPTION(env, "env=NAME=VALUE: put into the application's environment; may be
 /* ---- the block ---- */
 
 struct builder {
-	char *strings;	     /* grow downwards from the stack's end */
+	char *strings; /* grow downwards from the stack's end */
 	unsigned long *word; /* the next word of the block */
 };
 

@@ -9,8 +9,9 @@
 
 #define K(number, name)                                                                            \
 	long sys_##name(long a, long b, long c, long d, long e, long f);                           \
-	__attribute__((weak, visibility("default"), section(".text.absent." #name))) long          \
-	sys_##name(long a, long b, long c, long d, long e, long f)                                 \
+	__attribute__((weak, visibility("default"),                                                \
+		       section(".text.absent." #name))) long sys_##name(long a, long b, long c,    \
+									long d, long e, long f)    \
 	{                                                                                          \
 		return syscall_absent(number);                                                     \
 	}

@@ -37,8 +37,8 @@ void text_print(struct text *text, const char *format, ...)
 		int length;
 
 		va_start(args, format);
-		length = kvsnprintf(text->bytes ? text->bytes + text->length : NULL, left, format,
-				    args);
+		length =
+		    kvsnprintf(text->bytes ? text->bytes + text->length : NULL, left, format, args);
 		va_end(args);
 		if ((size_t)length < left) {
 			text->length += length;

@@ -53,7 +53,7 @@ struct thread {
 	/* Linux's view */
 	int *clear_child_tid; /* set_tid_address, CLONE_CHILD_CLEARTID */
 	void *robust_list;
-	uint64_t signal_mask;    /* blocked signals; written by the thread itself */
+	uint64_t signal_mask; /* blocked signals; written by the thread itself */
 	uint64_t signal_pending; /* raised and blocked ones; atomic, any thread sets bits */
 	int exit_status;
 	uint64_t cpu_ns; /* time run, up to the last switch */

@@ -6,15 +6,15 @@
 #include "lavra/types.h"
 
 struct core {
-	uint32_t apic_id;      /* x2APIC id where the CPU has them */
+	uint32_t apic_id; /* x2APIC id where the CPU has them */
 	uint32_t acpi_uid;
-	uint16_t package;      /* topology, decoded from CPUID: dense numbers from 0 */
-	uint16_t physical;     /* core within the package */
-	uint16_t thread;       /* hardware thread within the core */
+	uint16_t package; /* topology, decoded from CPUID: dense numbers from 0 */
+	uint16_t physical; /* core within the package */
+	uint16_t thread; /* hardware thread within the core */
 	volatile bool online;
 };
 
-extern unsigned ncores;              /* constant after ACPI was read; cores 0..ncores-1 */
+extern unsigned ncores; /* constant after ACPI was read; cores 0..ncores-1 */
 extern struct core cores[MAX_CORES];
 
 /* The core that runs this. A constant of the core window: one load. */

@@ -4,8 +4,8 @@
 #include "smp/core.h"
 
 /*
- * A core's record is in one section from one safe point to the next, so a section costs nothing
- * at its ends: at a safe point it is only renewed if the global epoch has moved since, which happens
+ * A core's record is in one section from one safe point to the next, so a section costs nothing at
+ * its ends: at a safe point it is only renewed if the global epoch has moved since, which happens
  * while something is pending anywhere. The line that holds the global epoch is read by all and
  * written only then.
  */

@@ -20,11 +20,11 @@ struct deferred {
 /* Call release(deferred) on this core after every core has passed a safe point. */
 void epoch_defer(struct deferred *deferred, void (*release)(struct deferred *));
 
-int epoch_init(void);      /* boot core, before the others start and before applications run */
-void epoch_online(void);   /* each core, once, before it runs threads */
+int epoch_init(void); /* boot core, before the others start and before applications run */
+void epoch_online(void); /* each core, once, before it runs threads */
 void epoch_safe_point(void); /* core_poll(); calls what is due */
 /* Is something this core deferred not yet released? Then it must come to a safe point again within
  * milliseconds: a timer is due before it halts. Owning core, any context. */
 bool epoch_is_pending(void);
-void epoch_sleep(void);    /* before a halt */
-void epoch_wake(void);     /* after it */
+void epoch_sleep(void); /* before a halt */
+void epoch_wake(void); /* after it */

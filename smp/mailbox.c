@@ -174,7 +174,7 @@ bool mailbox_prepare_sleep(void)
 	if (outbox)
 		return false;
 	__atomic_store_n(&mailbox->sleeping, true, __ATOMIC_RELAXED);
-	/* `sleeping` must be visible before we look into the ring. Pairs with the fence in post(). */
+	/* `sleeping` must be visible before we look into the ring. Pairs with post()'s fence. */
 	ck_pr_fence_memory();
 	if (ring_is_empty(mailbox))
 		return true;
@@ -184,7 +184,7 @@ bool mailbox_prepare_sleep(void)
 
 void mailbox_awake(void)
 {
-	/* A poster that saw `sleeping` just before still interrupts us: once too often, harmless. */
+	/* A poster that saw `sleeping` just before still interrupts us: once too often. */
 	__atomic_store_n(&mailboxes[this_core]->sleeping, false, __ATOMIC_RELAXED);
 }
 

@@ -11,8 +11,9 @@
 #include "lavra/types.h"
 
 struct message {
-	void (*handler)(void *argument); /* runs on the receiving core, at a safe point; must not block */
-	void *argument;                  /* never a core-local address */
+	/* Runs on the receiving core, at a safe point; must not block. */
+	void (*handler)(void *argument);
+	void *argument; /* never a core-local address */
 };
 
 /* Post to `core`'s mailbox. Any core (also this one), kernel context (not an interrupt handler).
@@ -28,7 +29,7 @@ struct parcel {
 	void (*handler)(struct parcel *parcel);
 	struct parcel *next;
 	core_id_t destination;
-	bool in_flight; /* written by the poster before and the receiver after: ordered by the ring */
+	bool in_flight; /* set by the poster, cleared by the receiver: ordered by the ring */
 };
 void parcel_init(struct parcel *parcel, void (*handler)(struct parcel *));
 void parcel_send(core_id_t core, struct parcel *parcel);

@@ -15,7 +15,7 @@ struct request {
 	vaddr_t address; /* written by the initiator before it enters a set */
 	size_t npages;
 	uint64_t waiting_for CACHE_ALIGNED; /* targets clear their bit; the initiator waits for 0 */
-	uint64_t initiators CACHE_ALIGNED;  /* as target: set by initiators, taken by the owner */
+	uint64_t initiators CACHE_ALIGNED; /* as target: set by initiators, taken by the owner */
 } CACHE_ALIGNED;
 
 static struct request requests[MAX_CORES];
@@ -38,7 +38,7 @@ static void serve(void)
 
 		initiators &= initiators - 1;
 		arch_tlb_flush_local(request->address, request->npages);
-		/* After the flush. Pairs with the initiator's load; then `request` is its own again. */
+		/* After the flush. Pairs with the initiator's load; `request` is its own again. */
 		__atomic_fetch_and(&request->waiting_for, ~(1ull << this_core), __ATOMIC_RELEASE);
 	}
 }
@@ -99,7 +99,7 @@ void tlb_shootdown(vaddr_t address, size_t npages)
 		waiting = __atomic_load_n(&own->waiting_for, __ATOMIC_ACQUIRE);
 		if (!waiting)
 			return;
-		/* Two initiators wait for each other: with interrupts off nobody else would answer. */
+		/* Two initiators may wait for each other with interrupts off. */
 		serve();
 		arch_pause();
 		if (spins % 1024 == 0) {

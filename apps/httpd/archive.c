@@ -14,6 +14,7 @@ struct ustar { /* POSIX.1-1988, 10.1.1 */
 
 static struct archive_file *files;
 static size_t nfiles;
+static const struct archive_file *index_file; /* what "/" names */
 
 static const char *media_type(const char *path)
 {
@@ -81,9 +82,14 @@ int archive_open(const char *start, const char *end)
 			struct archive_file *file = &files[nfiles++];
 
 			snprintf(file->path, sizeof(file->path), "/%.*s", (int)name_length, name);
+			file->path_length = strlen(file->path);
 			file->bytes = at;
 			file->length = size;
 			file->type = media_type(file->path);
+			file->header_length = (size_t)snprintf(
+				file->header, sizeof(file->header),
+				"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
+				file->type, file->length);
 		}
 		at += (size + BLOCK - 1) / BLOCK * BLOCK;
 		if (at > end)
@@ -91,6 +97,7 @@ int archive_open(const char *start, const char *end)
 	}
 	if (nfiles)
 		qsort(files, nfiles, sizeof(*files), compare_paths);
+	index_file = archive_find("/index.html", strlen("/index.html"));
 	return (int)nfiles;
 }
 
@@ -98,22 +105,19 @@ const struct archive_file *archive_find(const char *path, size_t length)
 {
 	size_t low = 0, high = nfiles;
 
-	if (length == 1 && path[0] == '/') {
-		path = "/index.html";
-		length = strlen(path);
-	}
+	if (length == 1 && path[0] == '/')
+		return index_file;
 	while (low < high) {
-		size_t middle = (low + high) / 2;
-		int order = strncmp(path, files[middle].path, length);
+		const struct archive_file *file = &files[(low + high) / 2];
+		size_t common = length < file->path_length ? length : file->path_length;
+		int order = memcmp(path, file->path, common);
 
-		if (order == 0 && files[middle].path[length] != '\0')
-			order = -1;
-		if (order == 0)
-			return &files[middle];
-		if (order < 0)
-			high = middle;
+		if (order == 0 && length == file->path_length)
+			return file;
+		if (order < 0 || (order == 0 && length < file->path_length))
+			high = (low + high) / 2;
 		else
-			low = middle + 1;
+			low = (low + high) / 2 + 1;
 	}
 	return NULL;
 }

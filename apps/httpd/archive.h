@@ -8,9 +8,12 @@
 
 struct archive_file {
 	char path[128]; /* from "/" on: "/index.html" */
+	size_t path_length;
 	const char *bytes;
 	size_t length;
 	const char *type; /* media type */
+	char header[160]; /* of a 200 answer with the whole file, up to where other fields may follow */
+	size_t header_length;
 };
 
 /* Read the directory of the archive [start, end). Returns how many files it holds, or -1 and says

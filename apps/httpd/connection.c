@@ -125,6 +125,13 @@ static char *put_number(char *at, size_t number)
 
 #define put_text(at, text) put(at, text, sizeof(text) - 1)
 
+static char *put_date(struct worker *worker, char *at)
+{
+	if (worker->date_s != worker->now_ms / 1000 || !worker->date_length)
+		update_date(worker);
+	return put(at, worker->date, worker->date_length);
+}
+
 /* Append a header to the worker's output; the caller made sure of HEADER_ROOM. */
 static void put_header(struct worker *worker, int status, const char *type, size_t length,
 		       bool keep_alive)
@@ -142,9 +149,7 @@ static void put_header(struct worker *worker, int status, const char *type, size
 		at = put(at, reason, strlen(reason));
 		at = put_text(at, "\r\n");
 	}
-	if (worker->date_s != worker->now_ms / 1000 || !worker->date_length)
-		update_date(worker);
-	at = put(at, worker->date, worker->date_length);
+	at = put_date(worker, at);
 	at = put_text(at, "Content-Type: ");
 	at = put(at, type, strlen(type));
 	at = put_text(at, "\r\nContent-Length: ");
@@ -159,27 +164,48 @@ static void put_header(struct worker *worker, int status, const char *type, size
 
 enum answer { ANSWER_DONE, ANSWER_FULL }; /* FULL: send what there is first, then ask again */
 
-/* Append the answer. A large body is left in `connection` to be sent from where it lies. */
-static enum answer put_answer(struct worker *worker, struct connection *connection, int status,
-			      const char *type, const char *body, size_t length, bool head_only,
-			      bool keep_alive)
+/* Append the body behind its header, or leave it to be sent from where it lies. */
+static void put_body(struct worker *worker, struct connection *connection, const char *body,
+		     size_t length, bool copy, bool keep_alive)
 {
-	/* The worker's page is rendered anew while an old one waits for its peer: copy it. */
-	bool copy = length <= COPY_MAX || body == worker->page;
-	size_t copied = head_only || !copy ? 0 : length;
-
-	if (worker->out_length + HEADER_ROOM + copied > OUT_SIZE)
-		return ANSWER_FULL;
-	put_header(worker, status, type, length, keep_alive);
-	if (copied) {
-		memcpy(worker->out + worker->out_length, body, copied);
-		worker->out_length += copied;
-	} else if (!head_only && length) {
+	if (copy) {
+		memcpy(worker->out + worker->out_length, body, length);
+		worker->out_length += length;
+	} else {
 		connection->body = body;
 		connection->body_length = length;
 	}
 	if (!keep_alive)
 		connection->closing = true;
+}
+
+static enum answer put_file(struct worker *worker, struct connection *connection,
+			    const struct archive_file *file, bool head_only, bool keep_alive)
+{
+	bool copy = file->length <= COPY_MAX;
+	char *at = worker->out + worker->out_length;
+
+	if (worker->out_length + HEADER_ROOM + (copy ? file->length : 0) > OUT_SIZE)
+		return ANSWER_FULL;
+	at = put(at, file->header, file->header_length);
+	at = put_date(worker, at);
+	if (!keep_alive)
+		at = put_text(at, "Connection: close\r\n");
+	at = put_text(at, "\r\n");
+	worker->out_length = (size_t)(at - worker->out);
+	put_body(worker, connection, file->bytes, head_only ? 0 : file->length, copy, keep_alive);
+	return ANSWER_DONE;
+}
+
+static enum answer put_answer(struct worker *worker, struct connection *connection, int status,
+			      const char *type, const char *body, size_t length, bool head_only,
+			      bool keep_alive)
+{
+	/* Every body that comes here is made anew for the next request. */
+	if (worker->out_length + HEADER_ROOM + length > OUT_SIZE)
+		return ANSWER_FULL;
+	put_header(worker, status, type, length, keep_alive);
+	put_body(worker, connection, body, head_only ? 0 : length, true, keep_alive);
 	return ANSWER_DONE;
 }
 
@@ -224,8 +250,7 @@ static enum answer answer_request(struct worker *worker, struct connection *conn
 				  worker->page_length, head_only, request->keep_alive);
 	}
 	if (file)
-		return put_answer(worker, connection, 200, file->type, file->bytes, file->length,
-				  head_only, request->keep_alive);
+		return put_file(worker, connection, file, head_only, request->keep_alive);
 	if (is_path(request, "/metrics")) {
 		size_t room = OUT_SIZE - worker->out_length, length;
 		char *text;

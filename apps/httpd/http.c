@@ -8,12 +8,44 @@ static struct http_parse refused(int status)
 	return (struct http_parse){ .verdict = HTTP_REFUSED, .status = status };
 }
 
-/* tchar of RFC 9110, 5.6.2: what a method and a field name consist of. */
-static bool is_token_char(unsigned char c)
+/*
+ * What a byte may be part of: a token (tchar of RFC 9110, 5.6.2: methods and field names), a
+ * request target (anything visible), a field value (visible, blank, tab, and bytes above 127).
+ */
+#define TOKEN 1
+#define TARGET 2
+#define VALUE 4
+
+static const unsigned char classes[256] = {
+#define TOKEN_CHARACTER TOKEN | TARGET | VALUE
+#define DELIMITER TARGET | VALUE /* visible, and not a token's */
+	['\t'] = VALUE,
+	[' '] = VALUE,
+	['!'] = TOKEN_CHARACTER,
+	['"'] = DELIMITER,
+	['#' ... '\''] = TOKEN_CHARACTER,
+	['(' ... ')'] = DELIMITER,
+	['*' ... '+'] = TOKEN_CHARACTER,
+	[','] = DELIMITER,
+	['-' ... '.'] = TOKEN_CHARACTER,
+	['/'] = DELIMITER,
+	['0' ... '9'] = TOKEN_CHARACTER,
+	[':' ... '@'] = DELIMITER,
+	['A' ... 'Z'] = TOKEN_CHARACTER,
+	['[' ... ']'] = DELIMITER,
+	['^' ... 'z'] = TOKEN_CHARACTER,
+	['{'] = DELIMITER,
+	['|'] = TOKEN_CHARACTER,
+	['}'] = DELIMITER,
+	['~'] = TOKEN_CHARACTER,
+	[128 ... 255] = DELIMITER,
+#undef TOKEN_CHARACTER
+#undef DELIMITER
+};
+
+static inline bool is(int class, char c)
 {
-	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-		return true;
-	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+	return classes[(unsigned char)c] & class;
 }
 
 static bool is_named(const char *name, size_t length, const char *expected)
@@ -109,127 +141,135 @@ static void take_field(const char *name, size_t name_length, const char *value, 
 	}
 }
 
-/* The request line, ending before `end`. Returns 0 or the status to refuse with; *minor is the
- * minor version. */
-static int parse_request_line(const char *line, const char *end, struct http_request *request,
-			      int *minor)
+static struct http_parse incomplete(void)
 {
-	const char *method = line, *target, *version;
-	size_t method_length;
-
-	while (line < end && is_token_char((unsigned char)*line))
-		line++;
-	method_length = (size_t)(line - method);
-	if (method_length == 0 || line == end || *line != ' ')
-		return 400;
-	target = ++line;
-	while (line < end && (unsigned char)*line > ' ' && *line != 0x7f)
-		line++;
-	if (line == target || line == end || *line != ' ')
-		return 400;
-	if (line - target > HTTP_TARGET_MAX)
-		return 414;
-	request->target = target;
-	request->target_length = (size_t)(line - target);
-	version = ++line;
-	if (end - version != 8 || memcmp(version, "HTTP/", 5) != 0 || version[6] != '.' ||
-	    version[5] < '0' || version[5] > '9' || version[7] < '0' || version[7] > '9')
-		return 400;
-	if (version[5] != '1')
-		return 505;
-	*minor = version[7] - '0';
-
-	if (method_length == 3 && memcmp(method, "GET", 3) == 0)
-		request->method = HTTP_GET;
-	else if (method_length == 4 && memcmp(method, "HEAD", 4) == 0)
-		request->method = HTTP_HEAD;
-	else
-		request->method = HTTP_OTHER;
-
-	/* absolute-form: "http://host/path" (RFC 9112, 3.2.2) */
-	if (request->target[0] != '/' && request->target_length > 7 &&
-	    strncasecmp(request->target, "http://", 7) == 0) {
-		const char *target_end = request->target + request->target_length;
-		const char *path = memchr(request->target + 7, '/', request->target_length - 7);
-
-		request->target = path ? path : "/";
-		request->target_length = path ? (size_t)(target_end - path) : 1;
-	}
-	const char *query = memchr(request->target, '?', request->target_length);
-
-	if (query)
-		request->target_length = (size_t)(query - request->target);
-	return 0;
+	return (struct http_parse){ .verdict = HTTP_INCOMPLETE };
 }
 
+/* http://host/path: RFC 9112, 3.2.2 */
+static void take_absolute_target(struct http_request *request)
+{
+	static const char scheme[] = "http://";
+	const char *end = request->target + request->target_length;
+	const char *path;
+
+	if (request->target_length < sizeof(scheme) ||
+	    strncasecmp(request->target, scheme, sizeof(scheme) - 1) != 0)
+		return;
+	path = request->target + sizeof(scheme) - 1;
+	while (path < end && *path != '/')
+		path++;
+	request->target = path < end ? path : "/";
+	request->target_length = path < end ? (size_t)(end - path) : 1;
+}
+
+static enum http_method method_named(const char *name, size_t length)
+{
+	if (length == 3 && memcmp(name, "GET", 3) == 0)
+		return HTTP_GET;
+	if (length == 4 && memcmp(name, "HEAD", 4) == 0)
+		return HTTP_HEAD;
+	return HTTP_OTHER;
+}
+
+/* What a header that runs into `limit` gets: it may go on, or is too long already. */
+static struct http_parse unfinished(const char *start, const char *limit)
+{
+	return limit - start > HTTP_HEADER_MAX ? refused(431) : incomplete();
+}
+
+/* One pass over the bytes: each is looked at once, and nothing is searched for ahead. */
 struct http_parse http_parse(const char *bytes, size_t length, struct http_request *request)
 {
-	const char *start = bytes, *limit = bytes + length, *line, *end;
+	const char *at = bytes, *limit = bytes + length, *word, *query = NULL;
 	struct fields fields = { 0 };
-	int minor = 0, status;
-
-	/* Empty lines before a request are skipped: RFC 9112, 2.2. */
-	while (limit - bytes >= 2 && bytes[0] == '\r' && bytes[1] == '\n')
-		bytes += 2;
-	/* Refuse what can never become a request at once, rather than wait for its end. */
-	if (bytes < limit && !is_token_char((unsigned char)*bytes) &&
-	    !(*bytes == '\r' && limit - bytes == 1))
-		return refused(400);
+	int minor;
 
 	*request = (struct http_request){ 0 };
-	end = memchr(bytes, '\n', (size_t)(limit - bytes));
-	if (!end) {
-		if (limit - bytes > HTTP_TARGET_MAX + 64)
-			return refused(414);
-		return (struct http_parse){ .verdict = HTTP_INCOMPLETE };
-	}
-	if (end == bytes || end[-1] != '\r')
+	/* Empty lines before a request are skipped: RFC 9112, 2.2. */
+	while (limit - at >= 2 && at[0] == '\r' && at[1] == '\n')
+		at += 2;
+	if (limit - at == 1 && *at == '\r')
+		return incomplete();
+
+	for (word = at; at < limit && is(TOKEN, *at);)
+		at++;
+	if (at == limit)
+		return at - word > HTTP_TARGET_MAX ? refused(400) : incomplete();
+	if (at == word || *at != ' ')
 		return refused(400);
-	status = parse_request_line(bytes, end - 1, request, &minor);
-	if (status)
-		return refused(status);
+	request->method = method_named(word, (size_t)(at - word));
 
-	for (line = end + 1;; line = end + 1) {
-		const char *colon, *value, *value_end;
+	for (word = ++at; at < limit && is(TARGET, *at); at++)
+		if (*at == '?' && !query)
+			query = at;
+	if (at - word > HTTP_TARGET_MAX)
+		return refused(414);
+	if (at == limit)
+		return incomplete();
+	if (at == word || *at != ' ')
+		return refused(400);
+	request->target = word;
+	request->target_length = (size_t)((query ? query : at) - word);
+	if (*word != '/')
+		take_absolute_target(request);
 
-		if (line - start > HTTP_HEADER_MAX)
-			return refused(431);
-		end = memchr(line, '\n', (size_t)(limit - line));
-		if (!end) {
-			if (limit - start > HTTP_HEADER_MAX)
-				return refused(431);
-			return (struct http_parse){ .verdict = HTTP_INCOMPLETE };
-		}
-		if (end == line || end[-1] != '\r')
-			return refused(400);
-		value_end = end - 1;
-		if (value_end == line)
+	static const char version[] = "HTTP/1.";
+
+	for (word = ++at; at < limit && (size_t)(at - word) < sizeof(version) - 1; at++)
+		if (*at != version[at - word])
+			/* Another major version is well-formed: RFC 9110, 15.6.6. */
+			return refused(at - word == 5 && *at >= '0' && *at <= '9' ? 505 : 400);
+	if (limit - at < 3)
+		return incomplete();
+	if (at[0] < '0' || at[0] > '9' || at[1] != '\r' || at[2] != '\n')
+		return refused(400);
+	minor = at[0] - '0';
+	at += 3;
+
+	for (;;) {
+		const char *name = at, *value, *value_end;
+		size_t name_length;
+
+		if (limit - at >= 2 && at[0] == '\r' && at[1] == '\n')
 			break; /* the empty line */
-		for (colon = line; colon < value_end && is_token_char((unsigned char)*colon);)
-			colon++;
+		if (limit - at < 2 && (at == limit || *at == '\r'))
+			return unfinished(bytes, limit);
+		while (at < limit && is(TOKEN, *at))
+			at++;
+		if (at == limit)
+			return unfinished(bytes, limit);
 		/* No name, a blank before the colon, or a folded line: RFC 9112, 5.1 and 5.2. */
-		if (colon == line || colon == value_end || *colon != ':')
+		if (at == name || *at != ':')
 			return refused(400);
-		for (value = colon + 1; value < value_end && (*value == ' ' || *value == '\t');)
-			value++;
+		name_length = (size_t)(at - name);
+		for (at++; at < limit && (*at == ' ' || *at == '\t');)
+			at++;
+		for (value = at; at < limit && is(VALUE, *at);)
+			at++;
+		if (limit - at < 2)
+			return at == limit || *at == '\r' ? unfinished(bytes, limit) : refused(400);
+		if (at[0] != '\r' || at[1] != '\n')
+			return refused(400);
+		value_end = at;
+		at += 2;
 		while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
 			value_end--;
-		if (memchr(value, '\0', (size_t)(value_end - value)) ||
-		    memchr(value, '\r', (size_t)(value_end - value)))
-			return refused(400);
-		take_field(line, (size_t)(colon - line), value, (size_t)(value_end - value), request,
-			   &fields);
+		take_field(name, name_length, value, (size_t)(value_end - value), request, &fields);
 		if (fields.status)
 			return refused(fields.status);
+		if (at - bytes > HTTP_HEADER_MAX)
+			return refused(431);
 	}
-	if (end + 1 - start > HTTP_HEADER_MAX)
+	at += 2;
+	if (at - bytes > HTTP_HEADER_MAX)
 		return refused(431);
 	if (minor >= 1 && !fields.have_host)
 		return refused(400); /* RFC 9112, 3.2 */
 	if (request->body_length > HTTP_BODY_MAX)
 		return refused(413);
 	request->keep_alive = minor >= 1 ? !fields.close : fields.keep_alive && !fields.close;
-	return (struct http_parse){ .verdict = HTTP_COMPLETE, .length = (size_t)(end + 1 - start) };
+	return (struct http_parse){ .verdict = HTTP_COMPLETE, .length = (size_t)(at - bytes) };
 }
 
 const char *http_reason(int status)

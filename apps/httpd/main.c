@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 extern const char archive_start[], archive_end[]; /* files/, as a ustar archive */
 
@@ -62,6 +61,6 @@ int main(int argc, char **argv)
 		return 1;
 	printf("httpd: port %d, %u thread%s, one per core\n", port, count, count == 1 ? "" : "s");
 	fflush(stdout);
-	for (;;)
-		pause();
+	server_wait();
+	return 0;
 }

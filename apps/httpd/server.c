@@ -23,6 +23,7 @@ struct worker_counts worker_counts[WORKERS_MAX];
 int worker_cores[WORKERS_MAX];
 unsigned nworkers;
 
+static pthread_t workers[WORKERS_MAX];
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t start_changed = PTHREAD_COND_INITIALIZER;
 static unsigned nlistening;
@@ -126,7 +127,6 @@ int server_start(unsigned count, uint16_t port)
 	worker_port = port;
 	for (; started < count; started++) {
 		pthread_attr_t attributes;
-		pthread_t thread;
 		cpu_set_t core;
 		int error;
 
@@ -134,7 +134,7 @@ int server_start(unsigned count, uint16_t port)
 		CPU_SET(worker_cores[started], &core);
 		pthread_attr_init(&attributes);
 		pthread_attr_setaffinity_np(&attributes, sizeof(core), &core);
-		error = pthread_create(&thread, &attributes, worker_main,
+		error = pthread_create(&workers[started], &attributes, worker_main,
 				       (void *)(uintptr_t)started);
 		pthread_attr_destroy(&attributes);
 		if (error) {
@@ -142,7 +142,6 @@ int server_start(unsigned count, uint16_t port)
 				worker_cores[started], strerror(error));
 			return -1;
 		}
-		pthread_detach(thread);
 	}
 	pthread_mutex_lock(&start_lock);
 	while (nlistening < count)
@@ -154,4 +153,10 @@ int server_start(unsigned count, uint16_t port)
 		return -1;
 	}
 	return 0;
+}
+
+void server_wait(void)
+{
+	for (unsigned i = 0; i < nworkers; i++)
+		pthread_join(workers[i], NULL);
 }

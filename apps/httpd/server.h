@@ -25,3 +25,6 @@ extern unsigned nworkers;
 /* Start a worker on each of the `count` cores in worker_cores[], all listening on `port`. Returns
  * when all listen, or -1 after saying on stderr why not. */
 int server_start(unsigned count, uint16_t port);
+
+/* Wait for the workers, which serve for ever. */
+void server_wait(void);

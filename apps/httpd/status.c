@@ -18,6 +18,7 @@
  * counts are shown.
  */
 #define CORES_FILE "/proc/lavra/cores"
+#define TOTALS_FILE "/proc/lavra/totals" /* a name and a number on each line */
 #define COLUMNS_MAX 40
 
 struct core_table {
@@ -27,21 +28,27 @@ struct core_table {
 	char text[32768];
 };
 
+/* The file's text into text[size], NUL-terminated; empty where there is no such file. */
+static void read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t got;
+
+	if (fd >= 0) {
+		while (length < size - 1 && (got = read(fd, text + length, size - 1 - length)) > 0)
+			length += (size_t)got;
+		close(fd);
+	}
+	text[length] = '\0';
+}
+
 static void read_core_table(struct core_table *table)
 {
-	ssize_t length = 0, got;
 	char *line, *word, *line_state, *word_state;
-	int fd = open(CORES_FILE, O_RDONLY | O_CLOEXEC);
 
 	table->ncolumns = table->ncores = 0;
-	if (fd < 0)
-		return;
-	while ((size_t)length < sizeof(table->text) - 1 &&
-	       (got = read(fd, table->text + length, sizeof(table->text) - 1 - (size_t)length)) > 0)
-		length += got;
-	close(fd);
-	table->text[length] = '\0';
-
+	read_text(CORES_FILE, table->text, sizeof(table->text));
 	line = strtok_r(table->text, "\n", &line_state);
 	for (word = line ? strtok_r(line, " ", &word_state) : NULL;
 	     word && table->ncolumns < COLUMNS_MAX; word = strtok_r(NULL, " ", &word_state))
@@ -158,6 +165,27 @@ size_t status_render_page(const char *page, size_t length, char *out, size_t siz
 	return text.overflow ? 0 : (size_t)(text.at - out);
 }
 
+/* The other columns say where a core sits. */
+static bool is_counter(const char *name)
+{
+	return strcmp(name, "package") != 0 && strcmp(name, "physical") != 0 &&
+	       strcmp(name, "thread") != 0;
+}
+
+static void append_totals(struct text *text, char *buffer, size_t size)
+{
+	char *state, *name;
+
+	read_text(TOTALS_FILE, buffer, size);
+	for (name = strtok_r(buffer, " \n", &state); name; name = strtok_r(NULL, " \n", &state)) {
+		const char *value = strtok_r(NULL, " \n", &state);
+
+		if (!value)
+			break;
+		append(text, "# TYPE lavra_%s gauge\nlavra_%s %s\n", name, name, value);
+	}
+}
+
 size_t status_render_metrics(char *out, size_t size)
 {
 	static __thread struct core_table table;
@@ -186,10 +214,13 @@ size_t status_render_metrics(char *out, size_t size)
 
 	read_core_table(&table);
 	for (unsigned column = 1; column < table.ncolumns; column++) {
+		if (!is_counter(table.names[column]))
+			continue;
 		append(&text, "# TYPE lavra_%s_total counter\n", table.names[column]);
 		for (unsigned core = 0; core < table.ncores; core++)
 			append(&text, "lavra_%s_total{core=\"%u\"} %llu\n", table.names[column],
 			       core, (unsigned long long)table.values[core][column]);
 	}
+	append_totals(&text, table.text, sizeof(table.text));
 	return text.overflow ? 0 : (size_t)(text.at - out);
 }

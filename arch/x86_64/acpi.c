@@ -4,7 +4,7 @@
 
 /* All section numbers are of ACPI 6.4 unless said otherwise. */
 
-#define HEADER_SIZE 36u           /* 5.2.6 */
+#define HEADER_SIZE 36u /* 5.2.6 */
 #define MAX_TABLE_SIZE (4u << 20) /* a DSDT is the largest; real ones stay far below */
 #define MAX_ROOT_ENTRIES 256u
 
@@ -157,7 +157,7 @@ static void add_core(struct acpi_info *info, uint32_t apic_id, uint32_t uid, uin
 	for (unsigned i = 0; i < info->ncores; i++) {
 		if (info->cores[i].apic_id != apic_id)
 			continue;
-		/* The boot core is there from the start; a core may be listed by both entry types. */
+		/* The boot core is there from the start; both entry types may list a core. */
 		if (i == 0)
 			info->cores[0].uid = uid;
 		return;
@@ -176,7 +176,7 @@ static void add_local_nmi(struct acpi_info *info, uint32_t uid, bool all, uint8_
 		return;
 	}
 	info->local_nmis[info->nlocal_nmis++] =
-		(struct acpi_local_nmi){ .uid = uid, .all = all, .pin = pin };
+	    (struct acpi_local_nmi){ .uid = uid, .all = all, .pin = pin };
 }
 
 static void parse_madt_entry(const uint8_t *entry, unsigned length, struct acpi_info *info)
@@ -245,7 +245,8 @@ static bool generic_address(const struct table *table, uint32_t offset, struct a
 
 	if (offset + 12 > table->length)
 		return false;
-	found = (struct acpi_register){ .space = p[0], .width_bits = p[1], .address = load64(p + 4) };
+	found =
+	    (struct acpi_register){ .space = p[0], .width_bits = p[1], .address = load64(p + 4) };
 	if (found.address == 0 || found.space > ACPI_SPACE_IO)
 		return false;
 	if (found.space == ACPI_SPACE_IO && found.address > 0xffff)
@@ -287,7 +288,7 @@ static void parse_soft_off(const struct table *dsdt, struct acpi_info *info)
 		if (code[at++] != 0x12) /* PackageOp */
 			continue;
 		at += 1 + (code[at] >> 6); /* PkgLength: 1 byte and as many more as bits 7:6 say */
-		at++;                      /* NumElements */
+		at++; /* NumElements */
 		while (count < 2 && at < dsdt->length) {
 			if (code[at] == 0x0a && at + 1 < dsdt->length) { /* BytePrefix */
 				types[count++] = code[at + 1];

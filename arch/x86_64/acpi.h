@@ -34,8 +34,8 @@ struct acpi_register {
 /* The local-interrupt pin that carries the non-maskable interrupt: 5.2.12.7, 5.2.12.13. */
 struct acpi_local_nmi {
 	uint32_t uid; /* of the core */
-	bool all;     /* every core */
-	uint8_t pin;  /* LINT0 or LINT1 */
+	bool all; /* every core */
+	uint8_t pin; /* LINT0 or LINT1 */
 };
 
 /* A range of buses with memory-mapped configuration space: PCI firmware 3.2, 4.1.2. */
@@ -55,7 +55,7 @@ struct acpi_info {
 	unsigned ncores;
 	struct acpi_core cores[MAX_CORES];
 	unsigned cores_disabled; /* listed, but not enabled */
-	unsigned cores_surplus;  /* enabled, but beyond MAX_CORES */
+	unsigned cores_surplus; /* enabled, but beyond MAX_CORES */
 	paddr_t local_apic;
 	unsigned nlocal_nmis;
 	struct acpi_local_nmi local_nmis[ACPI_MAX_LOCAL_NMIS];
@@ -67,7 +67,7 @@ struct acpi_info {
 	bool pm_timer_32bit; /* else 24 */
 	uint8_t reset_value;
 	uint8_t century_register; /* RTC CMOS index, 0: none */
-	bool soft_off_found;      /* _S5_ */
+	bool soft_off_found; /* _S5_ */
 	uint8_t soft_off_type_a, soft_off_type_b;
 
 	/* MCFG */

@@ -12,6 +12,8 @@
  */
 #include "arch/x86_64/registers.h"
 
+/* An entry that leads to a table: the entry of the page says what is allowed. */
+#define TABLE (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)
 #define PHYSICAL(symbol) (symbol - IMAGE_OFFSET)
 
 	.section .note.Xen, "a", @note
@@ -31,7 +33,8 @@ pvh_start:
 	movl $PHYSICAL(boot_stack_top), %esp
 	movl %ebx, %ebp		/* the start info, until boot_main() */
 
-	/* Long mode and no-execute pages: CPUID 80000001h, EDX bits 29 and 20 (SDM volume 2, CPUID). */
+	/* Long mode and no-execute pages: CPUID 80000001h, EDX bits 29 and 20 (SDM volume 2,
+	 * CPUID). */
 	movl $0x80000000, %eax
 	cpuid
 	cmpl $0x80000001, %eax
@@ -67,13 +70,13 @@ pvh_start:
 	movl $PHYSICAL(boot_image_directory), %edi
 	movl $PHYSICAL(image_start), %ebx
 	shrl $21, %ebx
-1:	leal (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)(%eax), %ecx
+1:	leal TABLE(%eax), %ecx
 	movl %ecx, (%edi,%ebx,8)
 	incl %ebx
 	addl $4096, %eax
 	cmpl $PHYSICAL(boot_image_tables_end), %eax
 	jb 1b
-	movl $(PHYSICAL(boot_image_directory) + (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)), PHYSICAL(boot_image_pdpt) + 510 * 8
+	movl $(PHYSICAL(boot_image_directory) + TABLE), PHYSICAL(boot_image_pdpt) + 510 * 8
 
 	/* The first 4 GiB, 2 MiB at a time, never executable: four directories in a row. */
 	movl $PHYSICAL(boot_low_directories), %edi
@@ -84,7 +87,7 @@ pvh_start:
 	addl $0x200000, %eax
 	addl $8, %edi
 	loop 1b
-	movl $(PHYSICAL(boot_low_directories) + (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)), %eax
+	movl $(PHYSICAL(boot_low_directories) + TABLE), %eax
 	movl $PHYSICAL(boot_low_pdpt), %edi
 	movl $4, %ecx
 1:	movl %eax, (%edi)
@@ -92,8 +95,9 @@ pvh_start:
 	addl $8, %edi
 	loop 1b
 
-	/* For the switch the boot code's own page must be executable where it lies now. Its 2 MiB get a
-	 * table of their own with just that page: nothing else there is reached by these addresses. */
+	/* For the switch the boot code's own page must be executable where it lies now. Its 2 MiB
+	 * get a table of their own with just that page: nothing else there is reached by these
+	 * addresses. */
 	movl $PHYSICAL(text_start), %ebx
 	movl %ebx, %eax
 	shrl $12, %eax
@@ -101,12 +105,12 @@ pvh_start:
 	leal (PTE_PRESENT | PTE_ACCESSED)(%ebx), %ecx
 	movl %ecx, PHYSICAL(boot_identity_table)(,%eax,8)
 	shrl $21, %ebx
-	movl $(PHYSICAL(boot_identity_table) + (PTE_PRESENT | PTE_ACCESSED)), PHYSICAL(boot_identity_directory)(,%ebx,8)
-	movl $(PHYSICAL(boot_identity_directory) + (PTE_PRESENT | PTE_ACCESSED)), PHYSICAL(boot_identity_pdpt)
+	movl $(PHYSICAL(boot_identity_table) + TABLE), PHYSICAL(boot_identity_directory)(,%ebx,8)
+	movl $(PHYSICAL(boot_identity_directory) + TABLE), PHYSICAL(boot_identity_pdpt)
 
-	movl $(PHYSICAL(boot_identity_pdpt) + (PTE_PRESENT | PTE_ACCESSED)), PHYSICAL(boot_pml4)
-	movl $(PHYSICAL(boot_low_pdpt) + (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)), PHYSICAL(boot_pml4) + 256 * 8
-	movl $(PHYSICAL(boot_image_pdpt) + (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)), PHYSICAL(boot_pml4) + 511 * 8
+	movl $(PHYSICAL(boot_identity_pdpt) + TABLE), PHYSICAL(boot_pml4)
+	movl $(PHYSICAL(boot_low_pdpt) + TABLE), PHYSICAL(boot_pml4) + 256 * 8
+	movl $(PHYSICAL(boot_image_pdpt) + TABLE), PHYSICAL(boot_pml4) + 511 * 8
 
 	/* 64-bit mode. */
 	movl $CR4_PAE, %eax

@@ -50,7 +50,7 @@ static unsigned nmap;
 static struct memory_range taken[MAX_TAKEN_RANGES];
 static unsigned ntaken;
 
-/* Loader's data at `address`, through the boot tables, which reach 4 GiB. NULL if it is not there. */
+/* Loader's data at `address`, through the boot tables, which reach 4 GiB. NULL if it is beyond. */
 static const void *loaded(uint64_t address, uint64_t size)
 {
 	const uint64_t limit = 1ul << 32;
@@ -93,11 +93,11 @@ static void read_memory_map(const struct start_info *start)
 	const void *table = loaded(start->memory_map, size);
 
 	if (start->version < 1 || start->memory_map_entries == 0 || table == NULL)
-		panic("boot: the loader gave no memory map (PVH start info version %u, %u entries at 0x%lx)",
+		panic("boot: no memory map from the loader (start info version %u, %u at 0x%lx)",
 		      start->version, start->memory_map_entries, start->memory_map);
 	if (start->memory_map_entries > MAX_MAP_ENTRIES)
-		panic("boot: the memory map has %u entries, more than %u", start->memory_map_entries,
-		      MAX_MAP_ENTRIES);
+		panic("boot: the memory map has %u entries, more than %u",
+		      start->memory_map_entries, MAX_MAP_ENTRIES);
 	nmap = start->memory_map_entries;
 	memcpy(map, table, size);
 	take(start->memory_map, size);
@@ -107,12 +107,13 @@ static void read_memory_map(const struct start_info *start)
 static void read_modules(const struct start_info *start)
 {
 	const struct start_module *module =
-		loaded(start->modules, start->nmodules * sizeof(*module));
+	    loaded(start->modules, start->nmodules * sizeof(*module));
 
 	if (start->nmodules == 0)
 		return;
 	if (module == NULL || start->nmodules > MAX_MODULES)
-		panic("boot: unusable list of %u modules at 0x%lx", start->nmodules, start->modules);
+		panic("boot: unusable list of %u modules at 0x%lx", start->nmodules,
+		      start->modules);
 	take(start->modules, start->nmodules * sizeof(*module));
 	for (unsigned i = 0; i < start->nmodules; i++)
 		take(module[i].address, module[i].size);
@@ -125,8 +126,7 @@ static void read_start_info(paddr_t address)
 	const struct start_info *start = loaded(address, sizeof(*start));
 
 	if (start == NULL || start->magic != START_INFO_MAGIC)
-		panic("boot: no PVH start info at 0x%lx; start this image with a PVH loader (qemu -kernel)",
-		      address);
+		panic("boot: no PVH start info at 0x%lx; use a PVH loader (qemu -kernel)", address);
 	take((paddr_t)image_start - IMAGE_OFFSET, (uint64_t)(image_end - image_start));
 	take(address, sizeof(*start));
 	read_memory_map(start);
@@ -161,10 +161,12 @@ static void find_memory(struct memory_range ram[MAX_MEMORY_RANGES], unsigned *nr
 
 	/* Firmware's data, and where other cores start (start_cores.h). */
 	take(0, LOW_MEMORY_END);
-	info.nranges = memory_map_usable(map, nmap, taken, ntaken, memory_limit(), info.ranges, &dropped);
+	info.nranges =
+	    memory_map_usable(map, nmap, taken, ntaken, memory_limit(), info.ranges, &dropped);
 	if (dropped != 0)
-		kprintf("boot: memory in more than %u pieces; %lu KiB in the smallest are not used\n",
-			MAX_MEMORY_RANGES, dropped >> 10);
+		kprintf(
+		    "boot: more than %u pieces of memory; the smallest (%lu KiB) are not used\n",
+		    MAX_MEMORY_RANGES, dropped >> 10);
 }
 
 /* Not protected by the canary that it sets; calls nothing before it that returns through one. */

@@ -241,7 +241,6 @@ void clock_init(void)
 	bool found = false;
 
 	apic_init();
-	/* A masked timer still counts; unmasked it would interrupt at the end of a measurement only. */
 	if (tsc_hz) {
 		reference = (struct reference){ "TSC", tsc_hz, UINT32_MAX, read_tsc_low };
 		found = calibrate(&reference, &measured_hz, &timer_hz);

@@ -63,8 +63,8 @@ static void write_pkru(uint32_t rights)
 	__asm__ volatile("wrpkru" ::"a"(rights), "c"(0), "d"(0) : "memory");
 }
 
-/* XSAVE, not XSAVEOPT: that one may skip what it believes the area still holds from the last XRSTOR, and
- * areas are freed and used again. */
+/* XSAVE, not XSAVEOPT: that one may skip what it believes the area still holds from the last
+ * XRSTOR, and areas are freed and used again. */
 static void save_extended(void *area)
 {
 	if (cpu_features.xsave)
@@ -112,8 +112,8 @@ void context_save_preempted(struct context *context, const struct trap_frame *fr
 	assert(context->frame != NULL);
 	*(struct trap_frame *)context->frame = *frame;
 	save_extended(context->extended);
-	/* A thread that continues from a system call expects an empty x87 stack (ABI, 3.2.3), and gets
-	 * only its control word back. */
+	/* A thread that continues from a system call expects an empty x87 stack (ABI, 3.2.3), and
+	 * gets only its control word back. */
 	__asm__ volatile("fninit");
 	save_apart(context);
 	context->preempted = 1;
@@ -195,8 +195,8 @@ void arch_context_init_clone(struct context *context, const struct syscall_frame
 	};
 	/* Rounding modes and the like are inherited. */
 	save_extended(context->extended);
-	context->thread_pointer =
-		thread_pointer != 0 ? thread_pointer : read_fs_base(current_context());
+	context->thread_pointer = thread_pointer != 0 ? thread_pointer
+						      : read_fs_base(current_context());
 	context->preempted = 1;
 }
 

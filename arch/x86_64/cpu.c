@@ -130,8 +130,8 @@ const char *cpu_enable_core(void)
 	write_cr4(cr4);
 	/* No syscall instruction: system calls are function calls. */
 	write_msr(MSR_EFER, (read_msr(MSR_EFER) & ~(uint64_t)EFER_SCE) | EFER_NXE);
-	/* The table as at reset, which firmware may have changed: write-back, write-through, uncached-,
-	 * uncached, twice (SDM volume 3, 12.12.4). */
+	/* The table as at reset, which firmware may have changed: write-back, write-through,
+	 * uncached-, uncached, twice (SDM volume 3, 12.12.4). */
 	write_msr(MSR_PAT, 0x0007040600070406);
 	__asm__ volatile("fninit");
 	if (f->xsave)

@@ -26,7 +26,7 @@ struct gate {
 	uint32_t reserved;
 };
 #define GATE_INTERRUPT 0x8e /* present, ring 0, interrupts off at entry */
-#define GDT_TSS 0x89	    /* present, ring 0, available 64-bit TSS */
+#define GDT_TSS 0x89 /* present, ring 0, available 64-bit TSS */
 
 struct table_pointer {
 	uint16_t limit;
@@ -92,8 +92,8 @@ static void load_segments(void)
 	struct table_pointer idt_pointer = { sizeof(idt) - 1, (uint64_t)idt };
 	uint64_t scratch;
 
-	/* A far return reloads CS; it needs the stack, so step over the red zone. FS and GS get null
-	 * selectors, which clears their bases: nothing has set them yet. */
+	/* A far return reloads CS; it needs the stack, so step over the red zone. FS and GS get
+	 * null selectors, which clears their bases: nothing has set them yet. */
 	__asm__ volatile("lgdt %1\n\t"
 			 "leaq -128(%%rsp), %%rsp\n\t"
 			 "pushq %3\n\t"
@@ -110,8 +110,8 @@ static void load_segments(void)
 			 "lidt %2\n\t"
 			 "ltr %w6"
 			 : "=&r"(scratch)
-			 : "m"(gdt_pointer), "m"(idt_pointer), "i"(SELECTOR_CODE), "r"(SELECTOR_DATA),
-			   "r"(0), "r"(SELECTOR_TSS)
+			 : "m"(gdt_pointer), "m"(idt_pointer), "i"(SELECTOR_CODE),
+			   "r"(SELECTOR_DATA), "r"(0), "r"(SELECTOR_TSS)
 			 : "memory");
 }
 

@@ -47,7 +47,7 @@ static const char *reason(const struct page_fault *fault)
 
 void trap_end_application(const struct trap_frame *frame, int signal, const char *what)
 {
-	/* The place where signal handlers will be called from: the frame is the interrupted state. */
+	/* Where signal handlers will be called from: the frame is the interrupted state. */
 	panic_report(frame, "application: %s", what);
 	machine_exit(128 + signal);
 }

@@ -15,8 +15,8 @@ static inline void arch_irq_disable(void)
 	__asm__ volatile("cli" ::: "memory");
 }
 
-/* pushfq writes below the stack pointer, where a leaf function may keep its variables (the red zone):
- * step over it first. */
+/* pushfq writes below the stack pointer, where a leaf function may keep its variables (the red
+ * zone): step over it first. */
 static inline unsigned long arch_flags(void)
 {
 	unsigned long flags;

@@ -92,7 +92,8 @@ static void device_interrupt(unsigned vector)
 	if (handler)
 		handler(slot->argument);
 	else if (!__atomic_exchange_n(&reported, true, __ATOMIC_RELAXED))
-		kprintf("core %u: interrupt 0x%x has no handler (reported once)\n", this_core, vector);
+		kprintf("core %u: interrupt 0x%x has no handler (reported once)\n", this_core,
+			vector);
 }
 
 void irq_dispatch(unsigned vector)

@@ -22,8 +22,8 @@ kernel_memmove:
 	cmpq %rdx, %rax
 	jb copy_backward	/* `to` lies inside the source */
 
-/* Also right for `to` below an overlapping `from`: each step loads before it stores, and the last words
- * are loaded before the first store. */
+/* Also right for `to` below an overlapping `from`: each step loads before it stores, and the last
+ * words are loaded before the first store. */
 	.globl kernel_memcpy
 kernel_memcpy:
 	movq %rdi, %rax
@@ -167,7 +167,8 @@ kernel_memcmp:
 	movl %edx, %eax
 	ret
 
-	/* The names of <string.h>; a host test, whose own those are, includes the file without them. */
+	/* The names of <string.h>; a host test, whose own those are, includes the file without
+	 * them. */
 	.ifndef memory_host_test
 	.globl memmove, memcpy, memset, memcmp
 	.set memmove, kernel_memmove

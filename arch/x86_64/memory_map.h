@@ -15,7 +15,7 @@ struct memory_map_entry {
 
 #define MEMORY_MAP_RAM 1 /* XEN_HVM_MEMMAP_TYPE_RAM, E820 type 1 */
 
-#define MAX_MAP_ENTRIES 256  /* PC firmware has at most 128 */
+#define MAX_MAP_ENTRIES 256 /* PC firmware has at most 128 */
 #define MAX_TAKEN_RANGES 48
 
 /*

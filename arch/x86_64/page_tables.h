@@ -34,11 +34,11 @@ void table_pages_init(struct boot_info *info);
 /* A cleared page for a table; 0 if memory is out. */
 paddr_t table_page_alloc(void);
 
-/* Give back a table that no entry points to any more. It stays untouched until every core has dropped
- * cached translations since, because a core may still walk through it. */
+/* Give back a table that no entry points to any more. It stays untouched until every core has
+ * dropped cached translations since, because a core may still walk through it. */
 void table_page_retire(paddr_t table);
 
-/* Around an instruction that drops all of this core's cached upper-level entries: any INVLPG or load of
- * CR3 does (SDM volume 3, 4.10.4.1). */
+/* Around an instruction that drops all of this core's cached upper-level entries: any INVLPG or
+ * load of CR3 does (SDM volume 3, 4.10.4.1). */
 void table_pages_flush_begin(void);
 void table_pages_flush_end(void);

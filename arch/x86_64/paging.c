@@ -63,8 +63,8 @@ static uint64_t large_flag(unsigned level)
 	return level > 1 ? PTE_LARGE : 0;
 }
 
-/* The leaf entry that maps `address` in the tables `root`, or the empty or not yet filled entry where
- * the walk ends; *level says where. */
+/* The leaf entry that maps `address` in the tables `root`, or the empty or not yet filled entry
+ * where the walk ends; *level says where. */
 static uint64_t *find_entry(paddr_t root, vaddr_t address, unsigned *level)
 {
 	uint64_t *table = table_at(root);
@@ -78,8 +78,8 @@ static uint64_t *find_entry(paddr_t root, vaddr_t address, unsigned *level)
 	}
 }
 
-/* The entry for `address` at `level`, tables above it made as needed. NULL if memory is out, or if a
- * larger page is in the way. */
+/* The entry for `address` at `level`, tables above it made as needed. NULL if memory is out, or if
+ * a larger page is in the way. */
 static uint64_t *make_entry(paddr_t root, vaddr_t address, unsigned level)
 {
 	uint64_t *table = table_at(root);
@@ -149,7 +149,7 @@ static int prepare_range(paddr_t root, vaddr_t address, size_t size, unsigned le
 		if (*entry != 0)
 			return -EEXIST;
 		if (found < level) {
-			/* A table of small pages, unless it is empty, holds one that is in the way. */
+			/* A table of small pages holds one that is in the way, if not empty. */
 			uint64_t *directory_entry = make_entry(root, a, level);
 
 			retire_if_empty(directory_entry);
@@ -183,7 +183,8 @@ int arch_map(vaddr_t address, paddr_t physical, size_t size, unsigned protection
 	return 0;
 }
 
-/* Turn the 2 MiB page that spans `address` into a table of 4 KiB pages, if `address` lies inside it. */
+/* Turn the 2 MiB page that spans `address` into a table of 4 KiB pages, if `address` lies inside
+ * it. */
 static int split_at(paddr_t root, vaddr_t address)
 {
 	unsigned level;
@@ -222,7 +223,8 @@ int arch_protect(vaddr_t address, size_t size, unsigned protection)
 	error = split_ends(root, address, size);
 	if (error != 0)
 		return error;
-	for (vaddr_t a = address; a < address + size; a = align_down(a, LEVEL_SIZE(level)) + LEVEL_SIZE(level)) {
+	for (vaddr_t a = address; a < address + size;
+	     a = align_down(a, LEVEL_SIZE(level)) + LEVEL_SIZE(level)) {
 		uint64_t *entry = find_entry(root, a, &level);
 
 		if (*entry != 0)
@@ -260,8 +262,8 @@ int arch_unmap(vaddr_t address, size_t size, void (*release)(paddr_t, size_t, vo
 	return 0;
 }
 
-/* find_entry() without the caller's lock. Interrupts are off: a table that is taken out on the way is not
- * freed before this core has answered a shootdown. */
+/* find_entry() without the caller's lock. Interrupts are off: a table that is taken out on the way
+ * is not freed before this core has answered a shootdown. */
 static uint64_t read_entry(vaddr_t address, unsigned *level)
 {
 	unsigned long saved = arch_irq_save();
@@ -289,7 +291,8 @@ bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_
 	*page_size = LEVEL_SIZE(level);
 	if (entry == 0)
 		return false;
-	*physical = (entry & PTE_FRAME & ~(LEVEL_SIZE(level) - 1)) + (address & (LEVEL_SIZE(level) - 1));
+	*physical =
+	    (entry & PTE_FRAME & ~(LEVEL_SIZE(level) - 1)) + (address & (LEVEL_SIZE(level) - 1));
 	*protection = 0;
 	if (entry & PTE_PRESENT) {
 		*protection = PAGE_READ;
@@ -346,7 +349,8 @@ static paddr_t boot_table(void)
 	return page;
 }
 
-/* Map `start` to `end` of physical memory at its place in the direct map, with pages as large as fit. */
+/* Map `start` to `end` of physical memory at its place in the direct map, with pages as large as
+ * fit. */
 static void map_direct(paddr_t start, paddr_t end, uint64_t flags)
 {
 	while (start < end) {
@@ -363,7 +367,7 @@ static void map_direct(paddr_t start, paddr_t end, uint64_t flags)
 	}
 }
 
-/* All of RAM, for reading and writing; the image's text and constants can be changed by no address. */
+/* All of RAM, for reading and writing; but no address can change the image's text and constants. */
 static void map_ram(paddr_t start, paddr_t end)
 {
 	paddr_t fixed_start = image_physical(image_start), fixed_end = image_physical(data_start);
@@ -385,7 +389,8 @@ static uint64_t *image_entry(const void *address)
 static void finish_image(void)
 {
 	for (char *page = image_start; page < image_end; page += PAGE_SIZE) {
-		if ((page < core_window_start || page >= core_window_end) && *image_entry(page) != 0)
+		if ((page < core_window_start || page >= core_window_end) &&
+		    *image_entry(page) != 0)
 			*image_entry(page) |= global_flag((vaddr_t)page);
 	}
 }
@@ -412,7 +417,8 @@ void paging_init(struct boot_info *info, const struct memory_range *ram, unsigne
 		map_ram(ram[i].start, ram[i].end);
 	finish_image();
 
-	/* Every top-level entry that will ever be used, so that the copies need not be kept in step. */
+	/* Every top-level entry that will ever be used, so that the copies need not be kept in
+	 * step. */
 	top = table_at(kernel_pml4);
 	for (unsigned i = 0; i < LOWER_TABLES; i++)
 		top[i] = boot_table() | TABLE;
@@ -460,7 +466,8 @@ static void free_core_tables(const paddr_t *pages, unsigned npages)
 /* The lowest tables that the window touches; it need not lie within 2 MiB. */
 static unsigned window_tables(void)
 {
-	return table_index((vaddr_t)core_window_end - 1, 2) - table_index((vaddr_t)core_window_start, 2) + 1;
+	return table_index((vaddr_t)core_window_end - 1, 2) -
+	       table_index((vaddr_t)core_window_start, 2) + 1;
 }
 
 #define MAX_WINDOW_TABLES 16
@@ -497,8 +504,8 @@ paddr_t paging_create_core_tables(core_id_t core)
 		vaddr_t address = (vaddr_t)core_window_start + i * PAGE_SIZE;
 		paddr_t table = pages[3 + table_index(address, 2) - first];
 
-		table_at(table)[table_index(address, 1)] =
-			window_frame(core, (unsigned)i) | leaf_flags(PAGE_READ | PAGE_WRITE);
+		table_at(table)[table_index(address, 1)] = window_frame(core, (unsigned)i) |
+							   leaf_flags(PAGE_READ | PAGE_WRITE);
 	}
 	return pages[0];
 }
@@ -508,10 +515,13 @@ void paging_load(paddr_t tables)
 	write_cr3(tables);
 }
 
-/* The tables of boot.S serve again: they lie below 4 GiB, and the identity mapping there is one page. */
+/* The tables of boot.S serve again: they lie below 4 GiB, and the identity mapping there is one
+ * page. */
 paddr_t paging_trampoline_tables(paddr_t page)
 {
 	memcpy(boot_pml4, table_at(kernel_pml4), PAGE_SIZE);
+	/* The direct map stays out, so that no tables have the page writable and executable. */
+	boot_pml4[DIRECT_INDEX] = 0;
 	boot_pml4[0] = image_physical(boot_identity_pdpt) | TABLE;
 	memset(boot_identity_pdpt, 0, PAGE_SIZE);
 	memset(boot_identity_directory, 0, PAGE_SIZE);

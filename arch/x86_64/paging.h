@@ -12,13 +12,14 @@
 
 /*
  * Replace the boot tables by the real ones: the image, and the direct map of `ram`. Table pages are
- * cut off the ends of `info`'s ranges until mm/ takes those over. Boot core, once, cpu_detect() done.
+ * cut off the ends of `info`'s ranges until mm/ takes those over. Boot core, once, cpu_detect()
+ * done.
  */
 void paging_init(struct boot_info *info, const struct memory_range *ram, unsigned nram);
 
-/* Make [physical, physical + size), which is not RAM (firmware tables), readable at its place in the
- * direct map: read-only, whole pages. Returns phys_to_virt(physical), or NULL if it cannot be mapped.
- * Boot core. */
+/* Make [physical, physical + size), which is not RAM (firmware tables), readable at its place in
+ * the direct map: read-only, whole pages. Returns phys_to_virt(physical), or NULL if it cannot be
+ * mapped. Boot core. */
 const void *paging_map_firmware(paddr_t physical, size_t size);
 
 /* Build `core`'s tables, its window filled in (smp/window.h). Returns the physical address for
@@ -29,10 +30,10 @@ paddr_t paging_create_core_tables(core_id_t core);
 void paging_load(paddr_t tables);
 
 /*
- * Tables for the way of a core from real to 64-bit mode: `page` (the trampoline, below 1 MiB) mapped at
- * its own address, read-only and executable, and everything of the kernel's; below 4 GiB, as a 32-bit
- * load of CR3 needs. The trampoline is filled through the direct map. Boot core, after mm_init(). Gone
- * with paging_remove_trampoline(), once no core is on its way.
+ * Tables for the way of a core from real to 64-bit mode: `page` (the trampoline, below 1 MiB)
+ * mapped at its own address, read-only and executable, and everything of the kernel's; below 4 GiB,
+ * as a 32-bit load of CR3 needs. The trampoline is filled through the direct map. Boot core, after
+ * mm_init(). Gone with paging_remove_trampoline(), once no core is on its way.
  */
 paddr_t paging_trampoline_tables(paddr_t page);
 void paging_remove_trampoline(void);

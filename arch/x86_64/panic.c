@@ -45,8 +45,8 @@ static void begin_report(void)
 	uint32_t nobody = NOBODY;
 
 	arch_irq_disable();
-	if (!__atomic_compare_exchange_n(&reporting_core, &nobody, this_core, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE) &&
+	if (!__atomic_compare_exchange_n(&reporting_core, &nobody, this_core, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
 	    nobody != this_core)
 		halt_for_good();
 	switch (depth++) {
@@ -82,9 +82,8 @@ static bool can_read(uint64_t address)
 	size_t page_size;
 
 	/* A word that is aligned does not cross a page. Device registers are never on a stack. */
-	return is_aligned(address, 8) &&
-	       arch_lookup(address, &physical, &protection, &page_size) && (protection & PAGE_READ) &&
-	       !(protection & PAGE_UNCACHED);
+	return is_aligned(address, 8) && arch_lookup(address, &physical, &protection, &page_size) &&
+	       (protection & PAGE_READ) && !(protection & PAGE_UNCACHED);
 }
 
 static bool is_text(uint64_t address)
@@ -92,7 +91,8 @@ static bool is_text(uint64_t address)
 	return address >= (uint64_t)text_start && address < (uint64_t)text_end;
 }
 
-/* Frames are linked by rbp: [rbp] is the caller's, [rbp + 8] the return address. Nothing is believed. */
+/* Frames are linked by rbp: [rbp] is the caller's, [rbp + 8] the return address. Nothing is
+ * believed. */
 static void print_backtrace(const struct trap_frame *frame)
 {
 	uint64_t rbp = frame->rbp;
@@ -121,8 +121,8 @@ static void print_backtrace(const struct trap_frame *frame)
 
 static void print_registers(const struct trap_frame *f)
 {
-	kprintf("rip %016lx rsp %016lx rflags %08lx cs %lx ss %lx\n", f->rip, f->rsp, f->rflags, f->cs,
-		f->ss);
+	kprintf("rip %016lx rsp %016lx rflags %08lx cs %lx ss %lx\n", f->rip, f->rsp, f->rflags,
+		f->cs, f->ss);
 	kprintf("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
 	kprintf("rsi %016lx rdi %016lx rbp %016lx r8  %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);
 	kprintf("r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
@@ -150,7 +150,7 @@ static void report(const struct trap_frame *frame, const char *kind, const char 
 
 /* panic() (panic_entry.S): its caller's registers, and its arguments. */
 void panic_entered(const struct trap_frame *frame, void *register_arguments, void *stack_arguments)
-	__attribute__((noreturn));
+    __attribute__((noreturn));
 void panic_entered(const struct trap_frame *frame, void *register_arguments, void *stack_arguments)
 {
 	va_list args;

@@ -9,10 +9,10 @@
 
 /* As panic(), for code that a trap interrupted: shows its registers and its backtrace. */
 void panic_at(const struct trap_frame *frame, const char *format, ...)
-	__attribute__((noreturn, format(printf, 2, 3)));
+    __attribute__((noreturn, format(printf, 2, 3)));
 
 /* The same report without the end. Stops the other cores for good, so an end must follow. */
 void panic_report(const struct trap_frame *frame, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 
 bool panic_in_progress(void);

@@ -1,7 +1,8 @@
 /*
- * void panic(const char *format, ...): a function in assembly, because a C function would have changed
- * registers before it could save them. It makes the same frame as a trap, of its caller's registers,
- * and what va_start() would: the arguments in registers in a row (System V ABI for AMD64, 3.5.7).
+ * void panic(const char *format, ...): a function in assembly, because a C function would have
+ * changed registers before it could save them. It makes the same frame as a trap, of its caller's
+ * registers, and what va_start() would: the arguments in registers in a row (System V ABI for
+ * AMD64, 3.5.7).
  */
 #include "arch/x86_64/registers.h"
 

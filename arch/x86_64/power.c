@@ -4,8 +4,10 @@
 #include "arch/arch.h"
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/panic.h"
 #include "arch/x86_64/serial.h"
 #include "lavra/console.h"
+#include "mm/kva.h"
 
 /* QEMU's isa-debugcon: reads give its own port number. The launcher listens there. */
 #define DEBUG_CONSOLE 0xe9
@@ -35,16 +37,30 @@ static void tell_launcher(int status)
 	outb(DEBUG_EXIT, status & DEBUG_EXIT_MASK);
 }
 
+/* A register in memory needs a mapping; a panic may have stopped the one who holds mm's locks. */
+static void write_register(const struct acpi_register *reg, uint8_t value)
+{
+	volatile uint8_t *mapped;
+
+	if (reg->address == 0)
+		return;
+	if (reg->space == ACPI_SPACE_IO) {
+		outb((uint16_t)reg->address, value);
+	} else if (reg->space == ACPI_SPACE_MEMORY && !panic_in_progress()) {
+		mapped = kva_map_device(reg->address, 1);
+		if (mapped != NULL)
+			*mapped = value;
+	}
+}
+
 static void soft_off(void)
 {
 	if (!acpi.fadt_found || !acpi.soft_off_found)
 		return;
 	if (acpi.hardware_reduced) {
-		/* A register in memory would need a mapping, which can fail now: only ports. */
-		if (acpi.sleep_control.address != 0 && acpi.sleep_control.space == ACPI_SPACE_IO)
-			outb((uint16_t)acpi.sleep_control.address,
-			     (uint8_t)(acpi.soft_off_type_a << SLEEP_CONTROL_TYPE_SHIFT |
-				       SLEEP_CONTROL_ENABLE));
+		write_register(&acpi.sleep_control,
+			       (uint8_t)(acpi.soft_off_type_a << SLEEP_CONTROL_TYPE_SHIFT |
+					 SLEEP_CONTROL_ENABLE));
 		return;
 	}
 	if (acpi.pm1a_control.address != 0 && acpi.pm1a_control.space == ACPI_SPACE_IO)

@@ -48,14 +48,14 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 33;
 }
 
-/* How long a port read takes differs from time to time. Far from a generator, but never constant. */
+/* How long a port read takes differs from time to time. No generator, but never constant. */
 static uint64_t from_jitter(void)
 {
 	static bool said;
 	uint64_t value = 0;
 
 	if (!__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
-		kprintf("random: this processor has no generator; numbers come from timing and are weak\n");
+		kprintf("random: this processor has no generator; timing gives weak numbers\n");
 	for (int i = 0; i < JITTER_ROUNDS; i++) {
 		inb(0x80);
 		value = mix(value ^ read_tsc());

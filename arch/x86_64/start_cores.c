@@ -2,8 +2,8 @@
  * Bringing up the other cores, all at once: MultiProcessor specification 1.4, B.4; Intel SDM volume
  * 3, 9.4.4.
  *
- * Two steps, so that cores stay dense if one is missing: each core that runs reports in its slot and
- * waits; when all have, or time is up, the present ones get their numbers, tables and stacks.
+ * Two steps, so that cores stay dense if one is missing: each core that runs reports in its slot
+ * and waits; when all have, or time is up, the present ones get their numbers, tables and stacks.
  */
 #include "arch/x86_64/start_cores.h"
 
@@ -26,17 +26,17 @@
 struct start_slot {
 	uint32_t apic_id;
 	uint32_t present; /* the core writes 1 */
-	uint64_t stack;   /* its top; written last: the core goes on when it is not 0 */
+	uint64_t stack; /* its top; written last: the core goes on when it is not 0 */
 	uint64_t cr3;
 	uint32_t core;
 	uint32_t unused;
 };
 _Static_assert(offsetof(struct start_slot, apic_id) == SLOT_APIC_ID &&
-		       offsetof(struct start_slot, present) == SLOT_PRESENT &&
-		       offsetof(struct start_slot, stack) == SLOT_STACK &&
-		       offsetof(struct start_slot, cr3) == SLOT_CR3 &&
-		       offsetof(struct start_slot, core) == SLOT_CORE &&
-		       sizeof(struct start_slot) == SLOT_SIZE,
+		   offsetof(struct start_slot, present) == SLOT_PRESENT &&
+		   offsetof(struct start_slot, stack) == SLOT_STACK &&
+		   offsetof(struct start_slot, cr3) == SLOT_CR3 &&
+		   offsetof(struct start_slot, core) == SLOT_CORE &&
+		   sizeof(struct start_slot) == SLOT_SIZE,
 	       "start_cores.h and struct start_slot differ");
 
 /* Read and written by trampoline.S. */
@@ -114,7 +114,7 @@ static void wake_cores(void)
 {
 	for (uint32_t i = 0; i < start_nslots; i++)
 		apic_send_init(start_slots[i].apic_id);
-	/* Real processors take their time to reset; a hypervisor keeps the order of the messages. */
+	/* Real processors take time to reset; a hypervisor keeps the order of the messages. */
 	if (!cpu_features.hypervisor)
 		wait_ns(10 * NS_PER_MS);
 	for (unsigned attempt = 0; attempt < 2; attempt++) {

@@ -7,7 +7,7 @@
 
 struct symbol_entry {
 	uint32_t offset; /* from IMAGE_OFFSET; sorted */
-	uint32_t name;   /* from symbol_names */
+	uint32_t name; /* from symbol_names */
 };
 
 /* The name of what contains `offset`: the last entry that does not lie behind it. NULL: none. */

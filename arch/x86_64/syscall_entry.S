@@ -5,8 +5,8 @@
  * else is kept. The caller has pushed nothing, and uses no red zone: each stands where a function
  * could be called.
  *
- * Runs on the caller's stack. __unmapself() unmaps that very stack and then calls exit(): the generic
- * code finds it by stack_pointer and puts the unmapping off until the thread is gone.
+ * Runs on the caller's stack. __unmapself() unmaps that very stack and then calls exit(): the
+ * generic code finds it by stack_pointer and puts the unmapping off until the thread is gone.
  */
 	.section .text.syscall_entry, "ax", @progbits
 	.globl __kernel_entry

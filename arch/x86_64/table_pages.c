@@ -60,7 +60,8 @@ paddr_t table_page_alloc(void)
 static bool all_flushed_since_close(void)
 {
 	for (core_id_t core = 0; core < ncores; core++) {
-		/* Pairs with the release in table_pages_flush_end(): that core's old entries are gone. */
+		/* Pairs with the release in table_pages_flush_end(): that core's old entries are
+		 * gone. */
 		uint64_t ended = __atomic_load_n(&flushes[core].ended, __ATOMIC_ACQUIRE);
 
 		if (core_is_online(core) && ended <= begun_at_close[core])
@@ -94,7 +95,8 @@ void table_page_retire(paddr_t page)
 	paddr_t done = 0;
 
 	ck_spinlock_fas_lock(&batch_lock);
-	/* A flush that follows here makes a closed batch free: this table may join only an open one. */
+	/* A flush that follows here makes a closed batch free: this table may join only an open
+	 * one. */
 	if (batch_closed != 0 && all_flushed_since_close()) {
 		done = batch_closed;
 		batch_closed = 0;

@@ -65,8 +65,8 @@ static void read_legacy(struct cpuid (*read)(uint32_t, uint32_t), struct topolog
 	fields->package_shift = bits_for(threads);
 	if (read(0, 0).eax >= 4)
 		core_bits = bits_for((read(4, 0).eax >> 26) + 1);
-	fields->thread_bits =
-		core_bits < fields->package_shift ? fields->package_shift - core_bits : 0;
+	fields->thread_bits = core_bits < fields->package_shift ? fields->package_shift - core_bits
+								: 0;
 }
 
 struct topology_fields topology_read(struct cpuid (*read)(uint32_t leaf, uint32_t subleaf))

@@ -10,7 +10,7 @@
 #include "smp/core.h"
 
 struct topology_fields {
-	unsigned thread_bits;  /* the lowest ones */
+	unsigned thread_bits; /* the lowest ones */
 	unsigned package_shift; /* what is above them and the core's */
 };
 

@@ -3,9 +3,9 @@
  *
  * A startup interrupt sets CS:IP to the start of TRAMPOLINE_PAGE in real mode, interrupts off (SDM
  * volume 3, 9.4.4.2). The code between trampoline_start and trampoline_end is copied there;
- * start_cores.c fills in trampoline_cr3 in the copy. It goes from real to 64-bit mode in one step, on
- * the boot core's tables, which map this page executable and read-only; so it writes nothing. All
- * cores run it at once and without a stack.
+ * start_cores.c fills in trampoline_cr3 in the copy. It goes from real to 64-bit mode in one step,
+ * on tables that map this page executable and read-only and nothing else writable at its address;
+ * so it writes nothing. All cores run it at once and without a stack.
  */
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/start_cores.h"

@@ -1,7 +1,8 @@
 /*
  * Where exceptions and interrupts arrive. Each of the 256 entries pushes its vector (and a zero
- * where the processor pushes no error code), then all general registers: a struct trap_frame, 16-byte
- * aligned, since the processor aligns the stack (SDM volume 3, 6.14.2) and the frame is 11 * 16 bytes.
+ * where the processor pushes no error code), then all general registers: a struct trap_frame,
+ * 16-byte aligned, since the processor aligns the stack (SDM volume 3, 6.14.2) and the frame has
+ * 22 words.
  */
 #include "arch/x86_64/trap.h"
 
@@ -93,15 +94,16 @@ trap_device:
 
 /*
  * void trap_resume(const struct trap_frame *frame): continue what was interrupted. The frame may be
- * anywhere, as interrupts are off and whatever else may come has a stack of its own. Does not return.
+ * anywhere, as interrupts are off and whatever else may come has a stack of its own. Does not
+ * return.
  */
 	.globl trap_resume
 trap_resume:
 	movq %rdi, %rsp
 	restore_registers_and_return
 
-/* void trap_leave(void *stack, void (*function)(void)): call the function, which does not return, on
- * another stack, for good. */
+/* void trap_leave(void *stack, void (*function)(void)): call the function, which does not return,
+ * on another stack, for good. */
 	.globl trap_leave
 trap_leave:
 	movq %rdi, %rsp

@@ -1,10 +1,10 @@
 /*
  * Traps: exceptions and interrupts, and the stacks they run on.
  *
- * All of them run on stacks of their own (TSS interrupt stacks), because the code they interrupt runs
- * in ring 0, too, and owns the 128 bytes beneath its stack pointer (the red zone). Interrupt handlers
- * run with interrupts off; a page fault is handled with interrupts as they were. The code that
- * was interrupted is the application's if it lies outside the kernel's text.
+ * All of them run on stacks of their own (TSS interrupt stacks), because the code they interrupt
+ * runs in ring 0, too, and owns the 128 bytes beneath its stack pointer (the red zone). Interrupt
+ * handlers run with interrupts off; a page fault is handled with interrupts as they were. The code
+ * that was interrupted is the application's if it lies outside the kernel's text.
  */
 #pragma once
 
@@ -16,8 +16,8 @@
 #define IST_MACHINE_CHECK 5
 #define NTRAP_STACKS 5
 
-/* Pages of each. An exception in an exception handler takes the next FAULT_STACK_STEP bytes of the fault
- * stack (trap.S), so that it cannot write over what it must report. */
+/* Pages of each. An exception in an exception handler takes the next FAULT_STACK_STEP bytes of the
+ * fault stack (trap.S), so that it cannot write over what it must report. */
 #define TRAP_STACK_PAGES 2
 #define FAULT_STACK_STEP 8192
 #define FAULT_STACK_PAGES 6
@@ -58,7 +58,7 @@ void trap_guard_stacks(void);
 /* An exception of the application's that nothing handles: say what happened and end the image, as
  * Linux would end a process by `signal`. */
 void trap_end_application(const struct trap_frame *frame, int signal, const char *what)
-	__attribute__((noreturn));
+    __attribute__((noreturn));
 
 /* trap.S calls these. */
 void trap_exception(struct trap_frame *frame);

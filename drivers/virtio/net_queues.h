@@ -33,8 +33,9 @@ _Static_assert(sizeof(struct net_header) == NET_HEADER_SIZE, "VIRTIO 1.2, 5.1.6"
 
 #define ETHERNET_HEADER_SIZE 14u
 
-/* Make queue pair `pair`: rings and `npackets` receive buffers (of which at most half are in the ring). 0 or
- * a negative errno, with nothing left behind. Boot core; the device has no buffers yet. */
+/* Make queue pair `pair`: rings and `npackets` receive buffers (of which at most half are in the
+ * ring). 0 or a negative errno, with nothing left behind. Boot core; the device has no buffers
+ * yet. */
 int receive_queue_create(unsigned pair, struct virtio_device *device, unsigned index,
 			 unsigned npackets, unsigned vector);
 int transmit_queue_create(unsigned pair, struct virtio_device *device, unsigned index,
@@ -49,6 +50,6 @@ void receive_queue_start(unsigned pair);
 /* What an interrupt of the queue calls, on its core; `argument` is ignored. */
 void receive_interrupt(void *argument);
 
-/* Have the device spread flows over `pairs` queue pairs, through its control queue `index`. 0; -EPROTO: it
- * refuses; -EIO: it does not answer. Says why. (control.c) */
+/* Have the device spread flows over `pairs` queue pairs, through its control queue `index`. 0;
+ * -EPROTO: it refuses; -EIO: it does not answer. Says why. (control.c) */
 int control_set_queue_pairs(struct virtio_device *device, struct virtqueue *vq, unsigned pairs);

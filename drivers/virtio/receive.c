@@ -1,13 +1,14 @@
 /*
  * Receive queues.
  *
- * Packets of a queue come from a fixed pool: two in a page, each with its struct packet in front of the
- * bytes the device writes. They are in one of four places: the ring, the stack's hands, the free list (of
- * the owning core alone), or `returned`, where other cores put them back without a lock.
+ * Packets of a queue come from a fixed pool: two in a page, each with its struct packet in front of
+ * the bytes the device writes. They are in one of four places: the ring, the stack's hands, the
+ * free list (of the owning core alone), or `returned`, where other cores put them back without a
+ * lock.
  *
- * The pool is at least twice the ring, so that the ring stays full while the stack holds packets. When
- * the stack holds so many that ring and free list run low, frames are dropped here and their buffers
- * go straight back: the ring never runs dry for good.
+ * The pool is at least twice the ring, so that the ring stays full while the stack holds packets.
+ * When the stack holds so many that ring and free list run low, frames are dropped here and their
+ * buffers go straight back: the ring never runs dry for good.
  */
 #include "drivers/virtio/net_queues.h"
 
@@ -24,8 +25,8 @@
 #include <string.h>
 
 #define PACKET_SIZE 2048u
-/* Chosen so that the headers of a TCP frame lie on two cache lines with struct packet before them: the
- * IP header is 4-aligned and, with TCP's timestamps, what follows begins a line. */
+/* Chosen so that the headers of a TCP frame lie on two cache lines with struct packet before
+ * them: the IP header is 4-aligned and, with TCP's timestamps, what follows begins a line. */
 #define BUFFER_OFFSET 114u
 #define BUFFER_SIZE (PACKET_SIZE - BUFFER_OFFSET)
 
@@ -49,6 +50,7 @@ struct receive_queue {
 	unsigned reserve; /* packets that the ring and the free list keep between them */
 	unsigned refill_batch;
 	bool has_vector;
+	bool mergeable; /* a frame may take several buffers */
 	struct receive_buffer *pages;
 	ck_stack_t returned CACHE_ALIGNED; /* producers: other cores; consumer: the owner */
 } CACHE_ALIGNED;
@@ -80,8 +82,8 @@ static __attribute__((noinline)) void collect_returned(struct receive_queue *rq)
 	}
 }
 
-/* Give the device a buffer for every descriptor it has none for. A descriptor's length and flags never
- * change. The doorbell only rings when the device has run out and waits for it. */
+/* Give the device a buffer for every descriptor it has none for. A descriptor's length and flags
+ * never change. The doorbell only rings when the device has run out and waits for it. */
 static __attribute__((noinline)) void refill(struct receive_queue *rq)
 {
 	struct virtqueue *vq = &rq->vq;
@@ -191,7 +193,8 @@ static bool is_low(const struct receive_queue *rq, unsigned n)
 
 static __attribute__((noinline)) unsigned receive_nothing(struct receive_queue *rq)
 {
-	/* Nothing comes, perhaps because the ring is short: give it what has been released since. */
+	/* Nothing comes, perhaps because the ring is short: give it what has been released
+	 * since. */
 	if (rq->vq.nfree >= rq->refill_batch && !rq->vq.stopped)
 		refill(rq);
 	return 0;
@@ -248,7 +251,8 @@ unsigned virtio_net_receive(unsigned queue, struct packet **packets, unsigned ma
 
 		unsigned nbuffers = __atomic_load_n(&header->num_buffers, __ATOMIC_RELAXED);
 
-		if (unlikely(nbuffers != 1)) {
+		/* Without MRG_RXBUF devices leave num_buffers as it was. */
+		if (unlikely(nbuffers != 1) && rq->mergeable) {
 			if (!take_parts(rq, packet, nbuffers, end - vq->next_used + 1)) {
 				packet_release(packet);
 				break;
@@ -363,6 +367,7 @@ int receive_queue_create(unsigned pair, struct virtio_device *device, unsigned i
 	if (error)
 		return error; /* the device knows the rings: freed when it has been reset */
 	rq->has_vector = vector != VIRTIO_NO_VECTOR;
+	rq->mergeable = device->features & NET_F_MRG_RXBUF;
 	rq->reserve = vq->size / 4;
 	rq->refill_batch = min(16u, vq->size / 8);
 	for (unsigned i = 0; i < vq->size; i++) {

@@ -1,13 +1,14 @@
 /*
  * Transmit queues.
  *
- * Every descriptor has a slot of memory with room for the header. A short frame is copied behind the
- * header in the slot of its one descriptor: the caller's memory is free again at once, and the device
- * fetches one piece. A longer frame is a chain: the slot of the first descriptor (header, and the first
- * segment when that is short, as protocol headers are), then a descriptor for each further segment.
+ * Every descriptor has a slot of memory with room for the header. A short frame is copied behind
+ * the header in the slot of its one descriptor: the caller's memory is free again at once, and the
+ * device fetches one piece. A longer frame is a chain: the slot of the first descriptor (header,
+ * and the first segment when that is short, as protocol headers are), then a descriptor for each
+ * further segment.
  *
- * The queue never interrupts: what was sent is reclaimed when descriptors run low, and when the owner
- * asks (virtio_net_reclaim()).
+ * The queue never interrupts: what was sent is reclaimed when descriptors run low, and when the
+ * owner asks (virtio_net_reclaim()).
  */
 #include "drivers/virtio/net_queues.h"
 
@@ -48,8 +49,9 @@ static inline uint8_t *slot_of(struct transmit_queue *tq, uint32_t id)
 	return tq->slots + (size_t)id * SLOT_SIZE;
 }
 
-/* Eight bytes at a time, the last eight overlapping what is there already. Frames are short and their
- * headers shorter: a call, and a routine that first finds out how to copy best, would cost more. */
+/* Eight bytes at a time, the last eight overlapping what is there already. Frames are short and
+ * their headers shorter: a call, and a routine that first finds out how to copy best, would cost
+ * more. */
 static inline void copy_bytes(uint8_t *to, const uint8_t *from, size_t len)
 {
 	const uint8_t *end = from + len;

@@ -42,8 +42,8 @@ struct virtio_transport {
 			   unsigned len);
 	/* The most entries that queue `index` can have; 0: there is no such queue. */
 	unsigned (*queue_max_size)(struct virtio_device *device, unsigned index);
-	/* Tell the device where the queue lies, and that `vector` announces its used buffers. 0 or -EIO;
-	 * -ENOSPC: the device cannot use the vector. */
+	/* Tell the device where the queue lies, and that `vector` announces its used buffers. 0
+	 * or -EIO; -ENOSPC: the device cannot use the vector. */
 	int (*queue_enable)(struct virtio_device *device, struct virtqueue *queue, unsigned vector);
 	/* Tell the device to look at the queue's available ring. Any core. */
 	void (*notify)(const struct virtqueue *queue);
@@ -58,15 +58,16 @@ struct virtio_device {
 	unsigned nvectors; /* interrupt vectors; 0: the device must be polled */
 };
 
-/* Reset the device and wait (bounded) until it has forgotten all memory it was told of. 0 or -EIO. */
+/* Reset the device and wait (bounded) until it has forgotten all memory it was told of. 0 or
+ * -EIO. */
 int virtio_reset(struct virtio_device *device);
 /* Reset, announce a driver, accept what the device offers of `wanted`; VERSION_1 is a must. 0, or
  * -EIO or -ENOTSUP after saying why. VIRTIO 1.2, 3.1.1, steps 1 to 6. */
 int virtio_negotiate(struct virtio_device *device, uint64_t wanted);
 /* The queues are set up: go. VIRTIO 1.2, 3.1.1, step 8. 0, or -EIO after saying why. */
 int virtio_start(struct virtio_device *device);
-/* Give up: the device is reset, so that its queues' memory can be freed, and told so. If it does not
- * even reset, returns -EIO: then it may still write, and the memory must stay. */
+/* Give up: the device is reset, so that its queues' memory can be freed, and told so. If it does
+ * not even reset, returns -EIO: then it may still write, and the memory must stay. */
 int virtio_give_up(struct virtio_device *device);
 
 /* The first device of `type` on PCI, mapped and able to interrupt, or NULL with *error = -ENODEV

@@ -5,6 +5,7 @@
 
 #include "drivers/virtio/net_queues.h"
 #include "drivers/virtio/virtio.h"
+#include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "mm/frame.h"
 #include "smp/core.h"
@@ -27,6 +28,19 @@
 #define MAX_PACKETS 2048u
 #define PACKETS_PER_PAGE 2u
 #define MIN_PACKETS 32u
+
+/* How machines without PCI (microvm, Firecracker) announce devices. Known, so that they boot. */
+static bool mmio_announced;
+static const char *note_mmio(const char *value)
+{
+	mmio_announced = true;
+	return NULL;
+}
+static const struct boot_option mmio_option __attribute__((used, section("boot_options"))) = {
+	.name = "virtio_mmio.device",
+	.help = "virtio_mmio.device=SIZE@ADDRESS:IRQ: accepted, but not used: only PCI is",
+	.parse = note_mmio
+};
 
 static READ_MOSTLY unsigned pairs;
 static READ_MOSTLY unsigned mtu;
@@ -151,8 +165,8 @@ static unsigned allocate_vector(struct virtio_device *device, unsigned pair)
 	return pair;
 }
 
-/* Receive queue i has index 2i, transmit queue i 2i + 1, the control queue comes behind all that the device
- * has, used or not; VIRTIO 1.2, 5.1.2. *begun counts those that may hold memory. */
+/* Receive queue i has index 2i, transmit queue i 2i + 1, the control queue comes behind all that
+ * the device has, used or not; VIRTIO 1.2, 5.1.2. *begun counts those that may hold memory. */
 static int create_queues(struct virtio_device *device, unsigned n, unsigned *begun)
 {
 	unsigned npackets = frame_total() / MEMORY_SHARE * PACKETS_PER_PAGE / n;
@@ -231,8 +245,12 @@ int virtio_net_init(void)
 	int error;
 
 	device = virtio_pci_open(VIRTIO_TYPE_NETWORK, &error);
-	if (device == NULL)
+	if (device == NULL) {
+		if (error == -ENODEV)
+			kprintf("virtio-net: no device on PCI%s\n",
+				mmio_announced ? " (virtio-mmio is not supported)" : "");
 		return error;
+	}
 	error = virtio_negotiate(device, wanted_features(device->transport->features(device)));
 	if (error == 0)
 		error = read_mac(device);

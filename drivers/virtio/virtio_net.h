@@ -10,7 +10,8 @@
 
 #include "lavra/types.h"
 
-/* A received frame, in place in its receive buffer. Its memory has the same address on all cores. */
+/* A received frame, in place in its receive buffer. Its memory has the same address on all
+ * cores. */
 struct packet {
 	struct packet *next; /* further parts of the same frame (mergeable buffers), or NULL */
 	uint8_t *data; /* first part: the Ethernet header */
@@ -22,8 +23,8 @@ struct packet {
 };
 
 struct tx_segment {
-	const void *
-	    data; /* direct map or image: physically contiguous memory with one address on all cores */
+	/* Direct map or image: physically contiguous memory with one address on all cores. */
+	const void *data;
 	uint32_t len;
 };
 
@@ -33,8 +34,9 @@ struct tx_offload {
 	uint16_t checksum_offset; /* from checksum_start */
 };
 
-/* Find the first virtio-net device and bring it up with min(ncores, offered) queue pairs. Returns 0,
- * -ENODEV when there is none, or another negative errno after saying why. Boot core, after smp_start(). */
+/* Find the first virtio-net device and bring it up with min(ncores, offered) queue pairs.
+ * Returns 0, -ENODEV when there is none, or another negative errno after saying why. Boot core,
+ * after smp_start(). */
 int virtio_net_init(void);
 
 unsigned virtio_net_queue_pairs(void); /* 0: no device */
@@ -51,11 +53,11 @@ bool virtio_net_has_received(unsigned queue);
 /* Give a packet (all its parts) back to its home queue. Any core, lock-free. */
 void packet_release(struct packet *packet);
 
-/* Queue a frame (Ethernet header first) for sending; the doorbell waits for virtio_net_kick(). Short
- * frames are copied; for others `done(argument)` is called on this core when the device has read the
- * segments (a later virtio_net_reclaim()), and until then they must stay. Where the frame was copied,
- * `done` is called before the return. It only releases memory: it does not send. Returns 0, -ENOBUFS (ring full: `done` is not called), -EIO
- * (queue stopped), -EMSGSIZE. */
+/* Queue a frame (Ethernet header first) for sending; the doorbell waits for virtio_net_kick().
+ * Short frames are copied; for others `done(argument)` is called on this core when the device
+ * has read the segments (a later virtio_net_reclaim()), and until then they must stay. Where the
+ * frame was copied, `done` is called before the return. It only releases memory: it does not
+ * send. Returns 0, -ENOBUFS (ring full: `done` is not called), -EIO (queue stopped), -EMSGSIZE. */
 int virtio_net_send(unsigned queue, const struct tx_segment *segments, unsigned nsegments,
 		    const struct tx_offload *offload, void (*done)(void *), void *argument);
 /* Ring the doorbell if something was queued since the last and the device wants to know. */

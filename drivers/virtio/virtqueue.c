@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Descriptors need 16, the available ring 2, the used ring 4 bytes (VIRTIO 1.2, 2.7); what different
- * sides write is kept on different cache lines. */
+/* Descriptors need 16, the available ring 2, the used ring 4 bytes (VIRTIO 1.2, 2.7); what
+ * different sides write is kept on different cache lines. */
 struct layout {
 	size_t available, used, total;
 };

@@ -1,16 +1,21 @@
 /*
  * Virtqueue: a split virtqueue (VIRTIO 1.2, 2.7), the rings a driver and a device share.
  *
- * One core owns a queue and is the only one to call these functions. What the driver needs to know
- * (which descriptors are free, how far it has read) is kept in private memory; of shared memory only
- * the used ring is read, each field once, and checked: a queue whose device says what cannot be true is
- * stopped, and from then on nothing in it is looked at again.
+ * One core owns a queue and is the only one to call these functions. What the driver needs to
+ * know (which descriptors are free, how far it has read) is kept in private memory; of shared
+ * memory only the used ring is read, each field once, and checked: a queue whose device says what
+ * cannot be true is stopped, and from then on nothing in it is looked at again.
  *
- * Order of memory accesses, and their partners in the device (VIRTIO 1.2, 2.7.13, 2.7.14):
- *	load-acquire of used->index	device's store of it after the entries
- *	store-release of available->index	device's load of it before the entries
- *	full fence, then load of the event index	device's store of that, fence, look at available->index
- *	store of used_event, full fence, look	device's store of used->index, fence, load of used_event
+ * Order of memory accesses, each with its partner in the device (VIRTIO 1.2, 2.7.13, 2.7.14):
+ *
+ *	load-acquire of used->index
+ *		the device's store of it after the entries
+ *	store-release of available->index
+ *		the device's load of it before the entries
+ *	store of available->index, full fence, load of avail_event
+ *		the device's store of avail_event, fence, load of available->index
+ *	store of used_event, full fence, load of used->index
+ *		the device's store of used->index, fence, load of used_event
  */
 #pragma once
 
@@ -54,7 +59,8 @@ struct virtqueue {
 	struct virtqueue_descriptor *descriptors;
 	struct virtqueue_available *available;
 	struct virtqueue_used *used;
-	/* Whole words are cheaper to count in; of the indices, shared memory shows the low 16 bits. */
+	/* Whole words are cheaper to count in; of the indices, shared memory shows the low 16
+	 * bits. */
 	uint32_t mask; /* size - 1; the size is a power of two */
 	uint32_t nfree; /* descriptors in free_ids */
 	uint32_t next_used; /* used entries before this one have been taken */
@@ -72,19 +78,21 @@ struct virtqueue {
 	unsigned order;
 };
 
-/* Allocate the rings of the device's queue `index`, of at most `max_size` entries, and tell the device.
- * It neither interrupts nor has buffers yet. 0, -ENODEV (no such queue), -ENOMEM, -EIO, -ENOSPC (no
- * such vector). Boot core. */
+/* Allocate the rings of the device's queue `index`, of at most `max_size` entries, and tell the
+ * device. It neither interrupts nor has buffers yet. 0, -ENODEV (no such queue), -ENOMEM, -EIO,
+ * -ENOSPC (no such vector). Boot core. */
 int virtqueue_create(struct virtqueue *vq, struct virtio_device *device, unsigned index,
 		     const char *name, unsigned max_size, unsigned vector);
 /* Free the rings. The device has been reset, or was never told. */
 void virtqueue_destroy(struct virtqueue *vq);
 
-/* The device has said what cannot be true: stop, count it and say so (`format` with two numbers). */
+/* The device has said what cannot be true: stop, count it and say so (`format` with two
+ * numbers). */
 void virtqueue_stop(struct virtqueue *vq, const char *problem, unsigned long value,
 		    unsigned long limit) __attribute__((cold));
 
-/* Let the device interrupt when it uses a buffer. False: it has used one already; then it does not. */
+/* Let the device interrupt when it uses a buffer. False: it has used one already; then it does
+ * not. */
 bool virtqueue_enable_interrupt(struct virtqueue *vq);
 void virtqueue_disable_interrupt(struct virtqueue *vq);
 

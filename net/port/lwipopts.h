@@ -71,6 +71,7 @@
 
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
 #define LWIP_CHECKSUM_ON_COPY 0
+#define LWIP_INLINE_IP_CHKSUM 1 /* always ours, and cheapest while the header is written */
 #define LWIP_CHKSUM internet_checksum
 
 /* ---- TCP ---- */
@@ -99,8 +100,8 @@
 #define SO_REUSE 1
 /* The retransmission timer counts slow ticks (two of these) and is at least three: 300 ms. */
 #define TCP_TMR_INTERVAL 50
-/* A SYN is sent again every second. */
-#define TCP_SYNMAXRTX 30
+/* A SYN is sent again every second, and given up after 13; lwIP takes no more. */
+#define TCP_SYNMAXRTX 12
 /* Only LAST_ACK is measured by it: how long a peer may stay silent before a closed connection
  * is given up. TIME_WAIT has a length of its own (net/flow.c). */
 #define TCP_MSL 60000UL

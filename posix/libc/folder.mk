@@ -6,11 +6,12 @@ musl_source := $(source_folder)/musl
 mimalloc_source := $(source_folder)/mimalloc
 generated := $(BUILD)/gen
 
-$(source_folder)/%/.fetched: tools/sources.list
-	$(quiet) FETCH $*
-	$(Q)tools/fetch $(source_folder) $*
+# All of them together: they come from one reading of the package archive's index.
+fetched := $(source_folder)/fetched
+$(fetched): tools/sources.list
+	$(quiet) FETCH 'lwip musl mimalloc'
+	$(Q)tools/fetch $(source_folder) lwip musl mimalloc
 	@touch $@
-.PRECIOUS: $(source_folder)/%/.fetched
 
 # ---- musl: its own build, out of its tree ----
 #
@@ -21,10 +22,11 @@ musl_build := $(BUILD)/musl
 musl_overlay := $(wildcard posix/libc/overlay/*.h) posix/libc/syscall_macro.s
 musl_cc := $(CC) -fno-pie -no-pie -iquote $(CURDIR)/posix/libc/overlay -iquote $(abspath $(generated))
 musl_cflags := -O2 -g $(machine_flags) -fno-stack-protector -ffunction-sections -fdata-sections \
-	-ffile-prefix-map=$(abspath $(musl_source))/=musl/ \
+	-ffile-prefix-map=$(abspath $(musl_source))=musl \
 	-ffile-prefix-map=$(abspath $(musl_build))=musl $(reproducible_flags)
 
-$(musl_build)/config.mak: $(musl_source)/.fetched posix/libc/folder.mk Makefile
+$(eval $(call flags_file,musl))
+$(musl_build)/config.mak: $(fetched) $(BUILD)/musl.flags
 	$(quiet) CONFIG musl
 	@rm -rf $(@D) && mkdir -p $(@D)
 	$(Q)cd $(@D) && $(abspath $(musl_source))/configure --target=x86_64 --prefix=/ \
@@ -32,13 +34,14 @@ $(musl_build)/config.mak: $(musl_source)/.fetched posix/libc/folder.mk Makefile
 		CFLAGS='$(musl_cflags)' > configure.log 2>&1 || { cat configure.log; exit 1; }
 
 # K(number, name) for every Linux system call that musl knows.
-$(generated)/syscall_list.h: $(musl_source)/.fetched
+$(generated)/syscall_list.h: $(fetched)
 	@mkdir -p $(@D)
 	$(Q)sed -n 's/^#define[ \t]*__NR_\([a-z0-9_]*\)[ \t]*\([0-9]*\)$$/K(\2, \1)/p' \
 		$(musl_source)/arch/x86_64/bits/syscall.h.in > $@
 	@grep -q '^K(0, read)$$' $@ || { echo "no system calls found in musl's list" >&2; exit 1; }
 
-$(sysroot)/lib/libc.a: $(musl_overlay) $(generated)/syscall_list.h | $(sysroot)/headers.done
+$(sysroot)/lib/libc.a: $(musl_overlay) $(generated)/syscall_list.h $(musl_build)/config.mak \
+		| $(sysroot)/headers.done
 	$(quiet) MUSL $@
 	@mkdir -p $(@D)
 	@rm -rf $(musl_build)/obj/src $(musl_build)/lib
@@ -82,13 +85,13 @@ $(sysroot)/lib/affinity.o: posix/libc/affinity.c posix/libc/folder.mk | $(sysroo
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(app_cflags) $(warning_flags) -c -o $@ $<
 
-$(sysroot)/lib/malloc.o: posix/libc/malloc.c $(mimalloc_source)/.fetched posix/libc/folder.mk \
+$(sysroot)/lib/malloc.o: posix/libc/malloc.c $(fetched) posix/libc/folder.mk \
 		| $(sysroot)/headers.done
 	$(quiet) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(app_cflags) -w -DNDEBUG -DMI_DEBUG=0 -DMI_STAT=0 -fvisibility=hidden \
 		-ftls-model=local-exec -fno-builtin-malloc -I$(mimalloc_source)/include \
-		-I$(mimalloc_source)/src -ffile-prefix-map=$(mimalloc_source)/=mimalloc/ -c -o $@ $<
+		-I$(mimalloc_source)/src -ffile-prefix-map=$(mimalloc_source)=mimalloc -c -o $@ $<
 
 # In the order of the link.
 libc_objects := $(sysroot)/lib/string.o $(sysroot)/lib/affinity.o \

@@ -1,7 +1,7 @@
 /*
  * The kernel's side of the test frame.
  */
-#include "test.h"
+#include "tests/guest/test.h"
 
 #include "lavra/console.h"
 

@@ -1,8 +1,9 @@
 /*
  * Runs the in-guest tests: all of them, or those whose "file name" begins with an argument.
  */
-#include "test.h"
+#include "tests/guest/test.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ int main(int argc, char **argv)
 {
 	size_t count = (size_t)(test_cases_end - test_cases_start);
 	const struct test_case **tests = malloc(count * sizeof(*tests) + 1);
+	cpu_set_t all_cores;
 	char name[200];
 	int number = 0, failed = 0;
 
@@ -70,6 +72,7 @@ int main(int argc, char **argv)
 	}
 	memcpy(tests, test_cases_start, count * sizeof(*tests));
 	qsort(tests, count, sizeof(*tests), compare);
+	sched_getaffinity(0, sizeof(all_cores), &all_cores);
 	for (const struct test_case **test = tests; test < tests + count; test++) {
 		full_name(name, sizeof(name), *test);
 		if (!is_wanted(name, argc, argv))
@@ -80,6 +83,8 @@ int main(int argc, char **argv)
 		atomic_store(&test_failures, 0);
 		test_skip_reason = NULL;
 		(*test)->run();
+		/* A case may pin this thread; the next one starts as the first did. */
+		sched_setaffinity(0, sizeof(all_cores), &all_cores);
 		number++;
 		if (atomic_load(&test_failures)) {
 			failed++;

@@ -188,12 +188,13 @@ static void pin(int core)
 	CHECK_EQ(sched_setaffinity(0, sizeof(cores), &cores), 0);
 }
 
-static void unpin(void)
+/* How many cores there are is asked before pinning: afterwards it is 1. */
+static void unpin(int ncores)
 {
 	cpu_set_t cores;
 
 	CPU_ZERO(&cores);
-	for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN); i++)
+	for (int i = 0; i < ncores; i++)
 		CPU_SET(i, &cores);
 	CHECK_EQ(sched_setaffinity(0, sizeof(cores), &cores), 0);
 }
@@ -352,7 +353,7 @@ TEST(sets_come_and_go_on_every_core)
 		pin(i % ncores);
 		shared_fds[i] = eventfd(0, EFD_NONBLOCK);
 	}
-	unpin();
+	unpin(ncores);
 	for (long i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, churn, (void *)(i % ncores));
 	for (int i = 0; i < 4; i++)

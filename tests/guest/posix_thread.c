@@ -1,7 +1,7 @@
 /*
  * Threads as an application sees them.
  */
-#include "test.h"
+#include "tests/guest/test.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -449,42 +449,69 @@ TEST(a_child_inherits_the_affinity)
 	unpin();
 }
 
-TEST(an_attribute_places_a_thread_from_its_start)
+static void *tell_affinity(void *argument)
 {
-	unsigned cores = core_count();
+	cpu_set_t *seen = argument;
 
-	/* musl has no pthread_attr_setaffinity_np: the thread is pinned by its creator at once. */
-	for (unsigned core = 0; core < cores; core++) {
-		struct pinned pinned = { .core = core };
-
-		CHECK_EQ(pthread_create(&pinned.thread, NULL, look_where_we_are, &pinned), 0);
-		pthread_join(pinned.thread, NULL);
-		CHECK_EQ(atomic_load(&pinned.looks), 2000);
-	}
+	CHECK_EQ(sched_getaffinity(0, sizeof(*seen), seen), 0);
+	CHECK(CPU_ISSET(sched_getcpu(), seen));
+	return NULL;
 }
 
-TEST(threads_spread_over_the_cores)
+TEST(an_attribute_pins_a_thread_from_its_start)
 {
-	enum { EACH = 3 };
-	unsigned cores = core_count();
-	pthread_t threads[64 * EACH];
-	unsigned on[64] = { 0 };
-	atomic_int cpu[64 * EACH];
+	pthread_attr_t attributes;
+	cpu_set_t set, seen;
+	pthread_t thread;
 
-	if (cores == 1)
-		SKIP("needs two cores");
-	/* They are placed when they are made; none moves by itself. */
-	for (unsigned i = 0; i < cores * EACH; i++) {
-		atomic_store(&stop, true);
-		atomic_store(&seen_core, -1);
-		CHECK_EQ(pthread_create(&threads[i], NULL, sleep_silently, NULL), 0);
-		pthread_join(threads[i], NULL);
-		atomic_store(&cpu[i], atomic_load(&seen_core));
+	CHECK_EQ(pthread_attr_init(&attributes), 0);
+	for (unsigned core = 0; core < core_count(); core++) {
+		CPU_ZERO(&set);
+		CPU_SET(core, &set);
+		CHECK_EQ(pthread_attr_setaffinity_np(&attributes, sizeof(set), &set), 0);
+		CHECK_EQ(pthread_create(&thread, &attributes, tell_affinity, &seen), 0);
+		pthread_join(thread, NULL);
+		CHECK(CPU_EQUAL(&set, &seen));
 	}
-	for (unsigned i = 0; i < cores * EACH; i++)
-		on[atomic_load(&cpu[i])]++;
-	/* One at a time, the least loaded core is never the main thread's. */
-	CHECK_EQ(on[sched_getcpu()], 0);
+	CPU_ZERO(&set);
+	CPU_SET(63, &set);
+	if (core_count() < 64) {
+		CHECK_EQ(pthread_attr_setaffinity_np(&attributes, sizeof(set), &set), 0);
+		CHECK_EQ(pthread_create(&thread, &attributes, tell_affinity, &seen), EINVAL);
+	}
+	pthread_attr_destroy(&attributes);
+}
+
+static pthread_barrier_t all_placed;
+
+static void *tell_core(void *argument)
+{
+	atomic_store((atomic_int *)argument, sched_getcpu());
+	/* Until all are made, so that each counts as a load. */
+	pthread_barrier_wait(&all_placed);
+	return NULL;
+}
+
+TEST(new_threads_spread_over_the_cores)
+{
+	enum { EACH = 4 };
+	unsigned cores = core_count(), count = cores * EACH - 1;
+	pthread_t threads[64 * EACH];
+	atomic_int core_of[64 * EACH];
+	unsigned on[64] = { 0 };
+
+	pthread_barrier_init(&all_placed, NULL, count + 1);
+	for (unsigned i = 0; i < count; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, tell_core, &core_of[i]), 0);
+	pthread_barrier_wait(&all_placed);
+	for (unsigned i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&all_placed);
+	on[sched_getcpu()]++; /* this thread */
+	for (unsigned i = 0; i < count; i++)
+		on[atomic_load(&core_of[i])]++;
+	for (unsigned core = 0; core < cores; core++)
+		CHECK_EQ(on[core], EACH);
 }
 
 /* ---- sleeping and waiting with a limit ---- */

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FAKE_MEMORY_SIZE 0x110000u /* the first MiB, where the root pointer is searched, and a bit */
+#define FAKE_MEMORY_SIZE                                                                           \
+	0x110000u /* the first MiB, where the root pointer is searched, and a bit */
 static uint8_t fake_memory[FAKE_MEMORY_SIZE];
 
 static const void *fake_map(void *argument, paddr_t address, size_t size)
@@ -93,8 +94,8 @@ static inline uint32_t put_local_x2apic(paddr_t at, uint32_t uid, uint32_t id, u
 static inline void put_pc(unsigned ncores)
 {
 	static const paddr_t tables[] = { FADT, MADT, MCFG };
-	static const uint8_t soft_off[] = { 0x08, '_', 'S', '5', '_', 0x12, 0x06, 0x04,
-					    0x0a, 0x05, 0x00, 0x00, 0x00 };
+	static const uint8_t soft_off[] = { 0x08, '_',	'S',  '5',  '_',  0x12, 0x06,
+					    0x04, 0x0a, 0x05, 0x00, 0x00, 0x00 };
 	uint32_t length = 44;
 
 	memset(fake_memory, 0, sizeof(fake_memory));

@@ -35,7 +35,7 @@ define host_objects
 $(BUILD)/host/$(1)/%.c.o: %.c $(BUILD)/$(1).flags
 	$$(quiet) HOSTCC '$$< ($(1))'
 	@mkdir -p $$(@D)
-	$$(Q)$$($(1)_cflags) -MMD -MP -c -o $$@ $$<
+	$$(Q)$$($(1)_cflags) $$(if $$(filter $(lwip_source)/%,$$<),-w) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach kind,address thread fuzzer,$(eval $(call host_objects,$(kind))))
 

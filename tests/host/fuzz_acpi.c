@@ -1,7 +1,7 @@
 /*
- * ACPI tables with random damage. Each four bytes of the input change one byte of a sound machine's
- * memory: two for where in its table, one for which table, one for what; the checksums are then made
- * right, or nothing behind them would ever be reached.
+ * ACPI tables with random damage. Each four bytes of the input change one byte of a sound
+ * machine's memory: two for where in its table, one for which table, one for what; the checksums
+ * are then made right, or nothing behind them would ever be reached.
  * links: arch/x86_64/acpi.c
  */
 #include "tests/host/acpi_tables.h"

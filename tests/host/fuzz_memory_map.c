@@ -38,8 +38,8 @@ static bool covered(const struct memory_map_entry *map, unsigned n, paddr_t page
 
 /* The rule, page by page. (A page that two entries make up together counts as not covered: what
  * comes out may hold fewer pages than RAM, never more.) */
-static bool forbidden(const struct memory_map_entry *map, unsigned n, const struct memory_range *taken,
-		      unsigned ntaken, paddr_t page)
+static bool forbidden(const struct memory_map_entry *map, unsigned n,
+		      const struct memory_range *taken, unsigned ntaken, paddr_t page)
 {
 	for (unsigned i = 0; i < n; i++) {
 		if (map[i].type != MEMORY_MAP_RAM && touches(map[i].address, map[i].size, page))
@@ -79,7 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (data[4] & 64 && ntaken < MAX_TAKEN_RANGES)
 			taken[ntaken++] = (struct memory_range){ start, start + length };
 		else
-			map[n++] = (struct memory_map_entry){ start, length, data[3] & 1 ? 1 : data[3], 0 };
+			map[n++] = (struct memory_map_entry){ start, length,
+							      data[3] & 1 ? 1 : data[3], 0 };
 	}
 	nranges = memory_map_usable(map, n, taken, ntaken, LIMIT, ranges, &dropped);
 	require(nranges <= MAX_MEMORY_RANGES);

@@ -1,7 +1,7 @@
 /*
- * A device that says anything at all: the bytes of the input decide which field of which ring, header,
- * descriptor or index it writes, with what, and what the driver does in between. Whatever it says, the
- * driver stays inside its memory, gives every packet out once and every `done` once.
+ * A device that says anything at all: the bytes of the input decide which field of which ring,
+ * header, descriptor or index it writes, with what, and what the driver does in between. Whatever
+ * it says, the driver stays inside its memory, gives every packet out once and every `done` once.
  *
  * links: drivers/virtio/virtio.c drivers/virtio/virtqueue.c drivers/virtio/virtio_net.c
  * links: drivers/virtio/receive.c drivers/virtio/transmit.c drivers/virtio/control.c

@@ -210,7 +210,8 @@ static void a_root_that_leads_back_to_itself_ends(void **state)
 
 static void pointers_out_of_memory_are_refused(void **state)
 {
-	static const paddr_t tables[] = { UINT64_MAX, UINT64_MAX - 35, FAKE_MEMORY_SIZE - 20, 0, MADT };
+	static const paddr_t tables[] = { UINT64_MAX, UINT64_MAX - 35, FAKE_MEMORY_SIZE - 20, 0,
+					  MADT };
 
 	(void)state;
 	put_pc(2);

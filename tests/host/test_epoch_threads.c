@@ -1,11 +1,11 @@
 /*
- * Deferred release: each thread is a core that reads shared objects between safe points, replaces them
- * and defers the old ones. A released object that somebody still reads is a race that the sanitizer
- * reports, or a wrong stamp.
+ * Deferred release: each thread is a core that reads shared objects between safe points, replaces
+ * them and defers the old ones. A released object that somebody still reads is a race that the
+ * sanitizer reports, or a wrong stamp.
  *
  * The epochs themselves are the library's and not instrumented: the annotations tell the sanitizer
- * what they promise (what a core did before a safe point comes before a release), no more, so a read
- * after the safe point is still found out.
+ * what they promise (what a core did before a safe point comes before a release), no more, so a
+ * read after the safe point is still found out.
  * links: smp/epoch.c
  */
 #include "smp/core.h"
@@ -92,9 +92,9 @@ static void *run_core(void *argument)
 		for (unsigned k = 0; k < array_size(held); k++)
 			use(held[k]);
 		if (i % 4 == 0) {
-			struct object *old = __atomic_exchange_n(
-				&objects[random >> 16 & (NOBJECTS - 1)], make_object(),
-				__ATOMIC_ACQ_REL);
+			struct object *old =
+			    __atomic_exchange_n(&objects[random >> 16 & (NOBJECTS - 1)],
+						make_object(), __ATOMIC_ACQ_REL);
 
 			epoch_defer(&old->deferred, release_object);
 			__atomic_fetch_add(&deferred, 1, __ATOMIC_RELAXED);

@@ -46,6 +46,7 @@ struct fake {
 	struct thread thread;
 	pthread_mutex_t lock;
 	pthread_cond_t condition;
+	struct fake *next; /* in the courier's bag */
 	bool blocked;
 	unsigned wakes; /* since prepare; more than one is the mistake that is looked for */
 };
@@ -106,16 +107,57 @@ bool thread_block(uint64_t deadline_ns)
 	return woken;
 }
 
-void thread_wake(struct thread *thread)
-{
-	struct fake *fake = fake_of(thread);
+/* Wake-ups arrive later, as messages do: a courier delivers them in order. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t condition;
+	struct fake *first, *last;
+	bool stop;
+} courier = { .lock = PTHREAD_MUTEX_INITIALIZER, .condition = PTHREAD_COND_INITIALIZER };
 
+static void deliver(struct fake *fake)
+{
 	pthread_mutex_lock(&fake->lock);
-	thread->woken = true;
+	fake->thread.woken = true;
 	if (++fake->wakes > 1)
 		abort();
 	pthread_cond_signal(&fake->condition);
 	pthread_mutex_unlock(&fake->lock);
+}
+
+static void *deliver_wakes(void *argument)
+{
+	pthread_mutex_lock(&courier.lock);
+	while (!courier.stop) {
+		struct fake *fake = courier.first;
+
+		if (!fake) {
+			pthread_cond_wait(&courier.condition, &courier.lock);
+			continue;
+		}
+		courier.first = fake->next;
+		pthread_mutex_unlock(&courier.lock);
+		sched_yield();
+		deliver(fake);
+		pthread_mutex_lock(&courier.lock);
+	}
+	pthread_mutex_unlock(&courier.lock);
+	return argument;
+}
+
+void thread_wake(struct thread *thread)
+{
+	struct fake *fake = fake_of(thread);
+
+	fake->next = NULL;
+	pthread_mutex_lock(&courier.lock);
+	if (courier.first)
+		courier.last->next = fake;
+	else
+		courier.first = fake;
+	courier.last = fake;
+	pthread_cond_signal(&courier.condition);
+	pthread_mutex_unlock(&courier.lock);
 }
 
 static bool is_blocked(struct fake *fake)
@@ -375,6 +417,19 @@ static void a_circular_robust_list_ends(void **state)
 
 /* ---- all at once ---- */
 
+/* A wait that was ended by a waker has had its wake-up when it returns; one that timed out never gets
+ * one: the next wait would take it for its own. */
+static void wait_and_count_wakes(uint32_t *address, uint32_t value, const struct timespec *timeout)
+{
+	struct fake *self = fake_of(current);
+	long result = sys_futex(address, WAIT | PRIVATE, value, timeout, NULL, 0);
+
+	pthread_mutex_lock(&self->lock);
+	if (result != -EAGAIN && self->wakes != (result == 0))
+		abort();
+	pthread_mutex_unlock(&self->lock);
+}
+
 #define WORKERS 4
 #define ROUNDS 3000
 
@@ -389,7 +444,7 @@ static void lock(const struct timespec *timeout)
 					__ATOMIC_RELAXED))
 		return;
 	while (__atomic_exchange_n(&mutex_word, 2, __ATOMIC_ACQUIRE) != 0)
-		sys_futex(&mutex_word, WAIT | PRIVATE, 2, timeout, NULL, 0);
+		wait_and_count_wakes(&mutex_word, 2, timeout);
 }
 
 static void unlock(void)
@@ -438,7 +493,7 @@ static void *wait_briefly(void *argument)
 	fake_init(&fake, 51);
 	current = &fake.thread;
 	for (unsigned i = 0; i < 300; i++)
-		sys_futex(&requeue_from, WAIT, 0, &timeout, NULL, 0);
+		wait_and_count_wakes(&requeue_from, 0, &timeout);
 	return NULL;
 }
 
@@ -467,6 +522,22 @@ static void timeouts_race_with_moving_between_queues(void **state)
 	assert_int_equal(sys_futex(&requeue_to, WAKE, INT_MAX, NULL, NULL, 0), 0);
 }
 
+static pthread_t courier_host;
+
+static int start_courier(void **state)
+{
+	return pthread_create(&courier_host, NULL, deliver_wakes, NULL);
+}
+
+static int stop_courier(void **state)
+{
+	pthread_mutex_lock(&courier.lock);
+	courier.stop = true;
+	pthread_cond_signal(&courier.condition);
+	pthread_mutex_unlock(&courier.lock);
+	return pthread_join(courier_host, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,5 +553,5 @@ int main(void)
 		cmocka_unit_test_setup(timeouts_race_with_moving_between_queues, setup),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, start_courier, stop_courier);
 }

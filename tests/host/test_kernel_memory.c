@@ -78,7 +78,8 @@ static void memset_sets_exactly(void **state)
 			fill();
 			memset(expected + 64 + to, 0xa5, len);
 			/* Only the low byte counts. */
-			assert_ptr_equal(kernel_memset(found + 64 + to, 0x5ba5, len), found + 64 + to);
+			assert_ptr_equal(kernel_memset(found + 64 + to, 0x5ba5, len),
+					 found + 64 + to);
 			assert_memory_equal(found, expected, ROOM);
 		}
 	}

@@ -43,8 +43,8 @@ static void check(const char *what, size_t to, size_t from, size_t len)
 {
 	for (size_t i = 0; i < ROOM; i++)
 		if (expected[i] != found[i])
-			fail_msg("%s(to %zu, from %zu, %zu bytes): byte %zu is %02x, not %02x", what, to,
-				 from, len, i, found[i], expected[i]);
+			fail_msg("%s(to %zu, from %zu, %zu bytes): byte %zu is %02x, not %02x",
+				 what, to, from, len, i, found[i], expected[i]);
 }
 
 static void test_memcpy(void **state)
@@ -52,14 +52,15 @@ static void test_memcpy(void **state)
 	fill(source, 1);
 	for (unsigned n = 0; length(n) >= 0; n++)
 		for (size_t to = 64; to < 80; to++)
-			for (size_t from = 0; from < 16; from += n > 100 ? 3 : 1) {
+			for (size_t from = 0; from<16; from += n> 100 ? 3 : 1) {
 				size_t len = length(n);
 
 				memset(expected, 0xee, ROOM);
 				memset(found, 0xee, ROOM);
 				for (size_t i = 0; i < len; i++)
 					expected[to + i] = source[from + i];
-				assert_ptr_equal(lavra_memcpy(found + to, source + from, len), found + to);
+				assert_ptr_equal(lavra_memcpy(found + to, source + from, len),
+						 found + to);
 				check("memcpy", to, from, len);
 			}
 }

@@ -1,6 +1,6 @@
 /*
- * Mailboxes, parcels and calls, step by step: this_core is a plain variable here, so one thread plays
- * all cores.
+ * Mailboxes, parcels and calls, step by step: this_core is a plain variable here, so one thread
+ * plays all cores.
  * links: smp/mailbox.c smp/call.c
  */
 #include "lavra/console.h"

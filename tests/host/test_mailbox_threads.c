@@ -68,8 +68,14 @@ static void wait_for_interrupt(void)
 /* As the idle loop does it. */
 static void sleep_until_message(void)
 {
+	static __thread unsigned moments;
+
 	if (mailbox_drain() > 0)
 		return;
+	/* Of different length each time, so that messages arrive in it. */
+	for (unsigned i = 0; i < (moments & 255); i++)
+		__asm__ volatile("pause");
+	moments += 37;
 	if (mailbox_prepare_sleep())
 		wait_for_interrupt();
 	mailbox_awake();

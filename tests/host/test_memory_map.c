@@ -54,7 +54,7 @@ static void what_is_taken_is_cut_out_by_whole_pages(void **state)
 	const struct memory_map_entry map[] = { { 0x100000, 0x100000, RAM, 0 } };
 	const struct memory_range taken[] = {
 		{ 0x110010, 0x110020 }, /* inside */
-		{ 0, 0x101001 },        /* over the start */
+		{ 0, 0x101001 }, /* over the start */
 		{ 0x1fffff, 0x300000 }, /* over the end */
 		{ 0x130000, 0x130000 }, /* empty */
 	};
@@ -66,7 +66,8 @@ static void what_is_taken_is_cut_out_by_whole_pages(void **state)
 
 static void pages_that_are_only_partly_ram_are_not_used(void **state)
 {
-	const struct memory_map_entry map[] = { { 0x1001, 0x2fff, RAM, 0 }, { 0x8001, 0xffe, RAM, 0 } };
+	const struct memory_map_entry map[] = { { 0x1001, 0x2fff, RAM, 0 },
+						{ 0x8001, 0xffe, RAM, 0 } };
 
 	assert_int_equal(usable(map, 2, NULL, 0), 1);
 	assert_range(0, 0x2000, 0x4000);
@@ -117,7 +118,8 @@ static void the_smallest_of_too_many_ranges_are_dropped_and_counted(void **state
 
 	/* Every other range has one page, the rest have four. */
 	for (unsigned i = 0; i < array_size(map); i++)
-		map[i] = (struct memory_map_entry){ i * 0x10000ul, i % 2 ? 0x1000 : 0x4000, RAM, 0 };
+		map[i] =
+		    (struct memory_map_entry){ i * 0x10000ul, i % 2 ? 0x1000 : 0x4000, RAM, 0 };
 	assert_int_equal(usable(map, array_size(map), NULL, 0), MAX_MEMORY_RANGES);
 	assert_int_equal(dropped, 0x2000);
 	assert_range(0, 0, 0x4000);

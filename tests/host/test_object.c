@@ -42,8 +42,9 @@ static int nothing_is_left(void **state)
 
 static void sizes_and_alignment(void **state)
 {
-	static const size_t sizes[] = { 1, 8, 16, 17, 63, 64, 65, 100, 200, 512, 513, 1024, 1514, 2048,
-					2304, 3200, 3201, 4096, 4097, 8192, 65536, 65537, OBJECT_MAX };
+	static const size_t sizes[] = { 1,    8,    16,	  17,	63,    64,    65,	 100,
+					200,  512,  513,  1024, 1514,  2048,  2304,	 3200,
+					3201, 4096, 4097, 8192, 65536, 65537, OBJECT_MAX };
 
 	for (unsigned i = 0; i < array_size(sizes); i++) {
 		char *objects[40];
@@ -88,7 +89,8 @@ static void random_objects_keep_their_contents(void **state)
 		} else {
 			size_t size = 1 + rand() % (rand() % 64 ? 1 << rand() % 12 : 20000);
 
-			objects[i].bytes = rand() % 2 ? object_alloc(size) : object_alloc_zeroed(size);
+			objects[i].bytes = rand() % 2 ? object_alloc(size)
+						      : object_alloc_zeroed(size);
 			if (!objects[i].bytes)
 				continue;
 			objects[i].size = size;
@@ -196,7 +198,8 @@ static void wrong_frees_are_found_out(void **state)
 
 	expect_assert_failure(object_free(garbage + 20000));
 	expect_assert_failure(object_free(object + 16));
-	expect_assert_failure(object_free((void *)align_down((uintptr_t)object, SLAB_PAGES * PAGE_SIZE)));
+	expect_assert_failure(
+	    object_free((void *)align_down((uintptr_t)object, SLAB_PAGES * PAGE_SIZE)));
 	expect_assert_failure(object_free(large + PAGE_SIZE));
 	expect_assert_failure(object_free(large + 64));
 	expect_assert_failure(object_free(phys_to_virt(page)));

@@ -57,7 +57,6 @@ static void *run_core(void *argument)
 
 	fake_core_register(core);
 	object_init_core();
-	cores[core].online = true;
 	pthread_barrier_wait(&barrier);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		size_t size = 16 + next_random(&seed) % (next_random(&seed) % 32 ? 600 : 10000);
@@ -103,6 +102,8 @@ static void objects_travel_between_cores(void **state)
 	initial_free = frame_free_count();
 	pthread_barrier_init(&barrier, NULL, CORES);
 	ncores = CORES;
+	for (core_id_t core = 0; core < CORES; core++)
+		cores[core].online = true;
 	for (uintptr_t core = 0; core < CORES; core++)
 		assert_int_equal(pthread_create(&threads[core], NULL, run_core, (void *)core), 0);
 	for (unsigned core = 0; core < CORES; core++)

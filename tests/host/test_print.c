@@ -49,7 +49,8 @@ static void lengths_are_as_in_the_c_library(void **state)
 	SAME("%ld %lu %lx", LONG_MIN, ULONG_MAX, ULONG_MAX);
 	SAME("%lld %llu", LLONG_MAX, ULLONG_MAX);
 	SAME("%zu %zx", SIZE_MAX, (size_t)0xdead);
-	SAME("%hd %hu %hhd %hhu", (short)-3, (unsigned short)65535, (signed char)-7, (unsigned char)255);
+	SAME("%hd %hu %hhd %hhu", (short)-3, (unsigned short)65535, (signed char)-7,
+	     (unsigned char)255);
 }
 
 static void texts_are_as_in_the_c_library(void **state)
@@ -90,8 +91,8 @@ static void addresses_of_the_network(void **state)
 	char out[96];
 
 	print(out, sizeof(out), "[%pI] [%pM] [%16pI] [%-16pI]", ip, mac, ip, ip);
-	assert_string_equal(out,
-			    "[10.0.2.255] [52:54:00:12:34:ff] [      10.0.2.255] [10.0.2.255      ]");
+	assert_string_equal(
+	    out, "[10.0.2.255] [52:54:00:12:34:ff] [      10.0.2.255] [10.0.2.255      ]");
 }
 
 static void a_null_string_and_unknown_conversions_do_no_harm(void **state)

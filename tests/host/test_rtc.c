@@ -53,7 +53,8 @@ static void every_format_and_day_is_read(void **state)
 	/* 2000 to 2099 in steps of a little less than a day and a quarter. */
 	for (time_t t = 946684800; t < 4102444800; t += 100003) {
 		for (uint8_t format = 0; format <= 6; format += 2) {
-			struct rtc_registers with = at(t, format, true), without = at(t, format, false);
+			struct rtc_registers with = at(t, format, true),
+					     without = at(t, format, false);
 
 			assert_int_equal(rtc_decode(&with), t);
 			assert_int_equal(rtc_decode(&without), t);

@@ -1,6 +1,6 @@
 /*
- * TLB shootdown: each thread is a core with a small cache of a shared table. A frame that was unmapped
- * and shot down is dead; whoever still reaches it through a cache has found a bug.
+ * TLB shootdown: each thread is a core with a small cache of a shared table. A frame that was
+ * unmapped and shot down is dead; whoever still reaches it through a cache has found a bug.
  * links: smp/shootdown.c
  */
 #include "smp/core.h"
@@ -22,8 +22,8 @@
 #define CHANGES 500u
 #define MAX_FRAMES (NTHREADS * CHANGES + NPAGES + 1)
 
-static unsigned table[NPAGES];     /* page -> frame, atomic */
-static bool dead[MAX_FRAMES];      /* plain: ordered by the shootdown alone */
+static unsigned table[NPAGES]; /* page -> frame, atomic */
+static bool dead[MAX_FRAMES]; /* plain: ordered by the shootdown alone */
 static unsigned next_frame;
 static unsigned interrupt[NTHREADS];
 static unsigned finished;
@@ -66,7 +66,8 @@ static void use_page(unsigned page)
 	if (!cache[page])
 		cache[page] = __atomic_load_n(&table[page], __ATOMIC_ACQUIRE);
 	if (dead[cache[page]]) {
-		fprintf(stderr, "core %u reached a frame that was unmapped everywhere\n", this_core);
+		fprintf(stderr, "core %u reached a frame that was unmapped everywhere\n",
+			this_core);
 		abort();
 	}
 }

@@ -25,9 +25,27 @@ static struct cpuid read_leaf(uint32_t leaf, uint32_t subleaf)
 			return l->value;
 	return (struct cpuid){ 0 };
 }
-#define END { UINT32_MAX, 0, { 0, 0, 0, 0 } }
-#define INTEL(last) { 0, 0, { (last), 0x756e6547, 0x6c65746e, 0x49656e69 } }
-#define AMD(last) { 0, 0, { (last), 0x68747541, 0x444d4163, 0x69746e65 } }
+#define END                                                                                        \
+	{                                                                                          \
+		UINT32_MAX, 0,                                                                     \
+		{                                                                                  \
+			0, 0, 0, 0                                                                 \
+		}                                                                                  \
+	}
+#define INTEL(last)                                                                                \
+	{                                                                                          \
+		0, 0,                                                                              \
+		{                                                                                  \
+			(last), 0x756e6547, 0x6c65746e, 0x49656e69                                 \
+		}                                                                                  \
+	}
+#define AMD(last)                                                                                  \
+	{                                                                                          \
+		0, 0,                                                                              \
+		{                                                                                  \
+			(last), 0x68747541, 0x444d4163, 0x69746e65                                 \
+		}                                                                                  \
+	}
 
 static void assert_fields(const struct leaf *list, unsigned thread_bits, unsigned package_shift)
 {
@@ -137,7 +155,8 @@ static void numbers_are_dense(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 8; i++)
-		list[i] = (struct core){ .apic_id = ids[i], .package = 99, .physical = 99, .thread = 99 };
+		list[i] =
+		    (struct core){ .apic_id = ids[i], .package = 99, .physical = 99, .thread = 99 };
 	topology_number(list, 8, (struct topology_fields){ .thread_bits = 1, .package_shift = 4 });
 	for (unsigned i = 0; i < 8; i++) {
 		assert_int_equal(list[i].package, expected[i][0]);

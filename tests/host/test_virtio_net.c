@@ -112,7 +112,7 @@ static void a_refused_pair_count_leaves_one_pair(void **state)
 	assert_int_equal(virtio_net_queue_pairs(), 1);
 }
 
-static void no_device_is_no_message(void **state)
+static void no_device_is_an_answer(void **state)
 {
 	model.absent = true;
 	assert_int_equal(virtio_net_init(), -ENODEV);
@@ -269,6 +269,22 @@ static void puts_large_frames_together(void **state)
 	packet_release(packets[0]);
 	packet_release(packets[1]);
 	assert_int_equal(counters.rx_bytes, 8060);
+}
+
+/* A device without mergeable buffers need not write num_buffers. */
+static void ignores_the_part_count_of_devices_without_parts(void **state)
+{
+	model.features &= ~NET_F_MRG_RXBUF;
+	assert_int_equal(virtio_net_init(), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_true(model_receive(0, frame, 100, 0));
+		assert_true(model_receive(0, frame, 200, 0));
+		assert_int_equal(virtio_net_receive(0, packets, array_size(packets)), 2);
+		assert_int_equal(packets[1]->total_len, 200);
+		packet_release(packets[0]);
+		packet_release(packets[1]);
+	}
+	assert_int_equal(counters.rx_errors, 0);
 }
 
 static void takes_no_more_than_asked(void **state)
@@ -704,7 +720,7 @@ int main(void)
 		SETUP(fewer_vectors_mean_fewer_pairs),
 		SETUP(without_vectors_the_core_never_sleeps),
 		SETUP(a_refused_pair_count_leaves_one_pair),
-		SETUP(no_device_is_no_message),
+		SETUP(no_device_is_an_answer),
 		SETUP(refuses_a_legacy_device),
 		SETUP(respects_that_its_features_are_refused),
 		SETUP(refuses_absurd_pair_counts),
@@ -718,6 +734,7 @@ int main(void)
 		RUN(checksums_are_valid_only_if_the_device_says_so),
 		RUN(receives_for_ever),
 		RUN(puts_large_frames_together),
+		SETUP(ignores_the_part_count_of_devices_without_parts),
 		RUN(takes_no_more_than_asked),
 		RUN(drops_when_all_packets_are_held),
 		RUN(packets_come_home_from_other_cores),

@@ -18,7 +18,8 @@ CORE_LOCAL struct counters counters;
 CORE_LOCAL volatile bool poll_wanted;
 static uint64_t now_ns;
 
-/* Every allocation is kept, so that it can be freed at the end and misuse is seen by the sanitizer. */
+/* Every allocation is kept, so that it can be freed at the end and misuse is seen by the
+ * sanitizer. */
 static void *live[8192];
 
 static void *allocate(size_t alignment, size_t size)
@@ -313,7 +314,8 @@ bool model_receive(unsigned pair, const void *frame, size_t len, uint8_t flags)
 			abort();
 		if (first == NULL) {
 			first = (struct net_header *)to;
-			memcpy(to, &header, NET_HEADER_SIZE);
+			/* num_buffers stays as it was, unless it has a meaning. */
+			memcpy(to, &header, offsetof(struct net_header, num_buffers));
 			skip = NET_HEADER_SIZE;
 		}
 		memcpy(to + skip, from, n - skip);
@@ -323,7 +325,8 @@ bool model_receive(unsigned pair, const void *frame, size_t len, uint8_t flags)
 		queue->used->ring[used++ % queue->size] =
 		    (struct virtqueue_used_element){ .id = id, .len = (uint32_t)n };
 	}
-	first->num_buffers = header.num_buffers;
+	if (model.accepted & NET_F_MRG_RXBUF)
+		first->num_buffers = header.num_buffers;
 	__atomic_store_n(&queue->used->index, used, __ATOMIC_RELEASE);
 	return true;
 }

@@ -1,6 +1,7 @@
 /*
- * A network device of our own making, for tests: it implements the transport (drivers/virtio/virtio.h)
- * and works when it is told to, so that a test decides what happens when, and what is a lie.
+ * A network device of our own making, for tests: it implements the transport
+ * (drivers/virtio/virtio.h) and works when it is told to, so that a test decides what happens when,
+ * and what is a lie.
  */
 #pragma once
 

@@ -18,7 +18,7 @@ _baseline = None
 
 def resources(guest):
     metrics = guest.metrics()
-    return {name: sum(metrics[name].values()) for name in RESOURCES}, sum(metrics["lavra_frames_free"].values())
+    return {name: sum(metrics[name].values()) for name in RESOURCES}, sum(metrics["lavra_pages_free"].values())
 
 
 def shared_guest():

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((format(printf, 2, 3))) static void add(struct command *command, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void add(struct command *command, const char *format,
+						      ...)
 {
 	char **words = reallocarray(command->words, command->nwords + 2, sizeof(char *));
 	va_list args;
@@ -46,7 +47,8 @@ static void add_network(struct command *command, const struct options *options, 
 	/* No boot ROM: nobody boots from the network. A vector for each ring, one for the control
 	 * queue and one for configuration changes. */
 	if (queues > 1)
-		add(command, "virtio-net-pci,netdev=net0,romfile=,mq=on,vectors=%u", 2 * queues + 2);
+		add(command, "virtio-net-pci,netdev=net0,romfile=,mq=on,vectors=%u",
+		    2 * queues + 2);
 	else
 		add(command, "virtio-net-pci,netdev=net0,romfile=");
 }
@@ -97,8 +99,8 @@ static const char *add_command_line(struct command *command, const struct option
 	return wrong;
 }
 
-const char *command_build(struct command *command, const struct options *options, bool kvm, bool vhost,
-			  const char *status_path)
+const char *command_build(struct command *command, const struct options *options, bool kvm,
+			  bool vhost, const char *status_path)
 {
 	const char *wrong;
 
@@ -106,8 +108,10 @@ const char *command_build(struct command *command, const struct options *options
 	add(command, "%s", options->qemu);
 	add(command, "-machine");
 	/* microvm: with PCI, because its other transport gives a device one interrupt, and with ACPI. */
-	add(command, "%s", !strcmp(options->machine, "microvm") ?
-			   "microvm,pcie=on,acpi=on,rtc=on,auto-kernel-cmdline=off" : options->machine);
+	add(command, "%s",
+	    !strcmp(options->machine, "microvm")
+		? "microvm,pcie=on,acpi=on,rtc=on,auto-kernel-cmdline=off"
+		: options->machine);
 	add(command, "-accel");
 	add(command, "%s", kvm ? "kvm" : "tcg,thread=multi");
 	add(command, "-cpu");

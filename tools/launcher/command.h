@@ -12,6 +12,6 @@ struct command {
 
 /* `kvm`: use KVM; `vhost`: let the host's kernel move the frames of a tap; `status_path`: where the
  * image writes its exit status. Returns NULL, or what is wrong. */
-const char *command_build(struct command *command, const struct options *options, bool kvm, bool vhost,
-			  const char *status_path);
+const char *command_build(struct command *command, const struct options *options, bool kvm,
+			  bool vhost, const char *status_path);
 void command_free(struct command *command);

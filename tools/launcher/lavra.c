@@ -27,31 +27,32 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
-#define EXIT_CANNOT 123    /* refused before anything was started */
+#define EXIT_CANNOT 123 /* refused before anything was started */
 #define EXIT_NO_STATUS 124 /* the image ended without saying how */
 
 #define PATIENCE_S 5 /* from asking QEMU to end to killing it */
 
 static const char usage[] =
-	"usage: lavra run IMAGE [options] [-- ARGUMENTS]\n"
-	"  --cores N            virtual CPUs, 1 to 64 (1)\n"
-	"  --memory SIZE        64, 64M, 2G (128M)\n"
-	"  --net KIND           user (the default: outgoing connections and what is published),\n"
-	"                       tap:INTERFACE (one queue per core), none\n"
-	"  --publish [ADDRESS:]PORT:GUEST_PORT[/udp]\n"
-	"                       reach the guest's port at this machine's; repeatable (127.0.0.1)\n"
-	"  --ip CONFIGURATION   dhcp, or ADDRESS/PREFIX[,GATEWAY]\n"
-	"  --machine NAME       q35, pc, microvm (q35)\n"
-	"  --accel NAME         auto, kvm, tcg (auto: KVM where this machine has it)\n"
-	"  --append WORDS       more for the kernel's command line; repeatable\n"
-	"  --gdb                wait for a debugger on 127.0.0.1:1234\n"
-	"  --qemu PROGRAM       another QEMU\n"
-	"  --qemu-option WORD   handed to QEMU as it is; repeatable\n"
-	"  --dry-run            print the command instead of running it\n"
-	"The exit status is the image's; 123: refused, 124: the image ended without a status,\n"
-	"125: the image panicked.\n";
+    "usage: lavra run IMAGE [options] [-- ARGUMENTS]\n"
+    "  --cores N            virtual CPUs, 1 to 64 (1)\n"
+    "  --memory SIZE        64, 64M, 2G (128M)\n"
+    "  --net KIND           user (the default: outgoing connections and what is published),\n"
+    "                       tap:INTERFACE (one queue per core), none\n"
+    "  --publish [ADDRESS:]PORT:GUEST_PORT[/udp]\n"
+    "                       reach the guest's port at this machine's; repeatable (127.0.0.1)\n"
+    "  --ip CONFIGURATION   dhcp, or ADDRESS/PREFIX[,GATEWAY]\n"
+    "  --machine NAME       q35, pc, microvm (q35)\n"
+    "  --accel NAME         auto, kvm, tcg (auto: KVM where this machine has it)\n"
+    "  --append WORDS       more for the kernel's command line; repeatable\n"
+    "  --gdb                wait for a debugger on 127.0.0.1:1234\n"
+    "  --qemu PROGRAM       another QEMU\n"
+    "  --qemu-option WORD   handed to QEMU as it is; repeatable\n"
+    "  --dry-run            print the command instead of running it\n"
+    "The exit status is the image's; 123: refused, 124: the image ended without a status,\n"
+    "125: the image panicked.\n";
 
-__attribute__((format(printf, 2, 3), noreturn)) static void refuse(int status, const char *format, ...)
+__attribute__((format(printf, 2, 3), noreturn)) static void refuse(int status, const char *format,
+								   ...)
 {
 	va_list args;
 
@@ -116,7 +117,8 @@ static bool choose_kvm(enum accelerator accelerator)
 	if (accelerator == ACCELERATOR_TCG)
 		return false;
 	if (accelerator == ACCELERATOR_KVM && !cpu)
-		refuse(EXIT_CANNOT, "no KVM: this processor shows neither VMX nor SVM (use --accel tcg)");
+		refuse(EXIT_CANNOT,
+		       "no KVM: this processor shows neither VMX nor SVM (use --accel tcg)");
 	if (accelerator == ACCELERATOR_KVM && !device)
 		refuse(EXIT_CANNOT, "no KVM: /dev/kvm: %s (use --accel tcg)", strerror(error));
 	return cpu && device;
@@ -130,7 +132,8 @@ static void check_port(const struct published_port *port)
 	int one = 1;
 
 	inet_pton(AF_INET, port->address, &address.sin_addr);
-	if (fd < 0 || (!port->udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0))
+	if (fd < 0 ||
+	    (!port->udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0))
 		refuse(EXIT_CANNOT, "socket: %s", strerror(errno));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		refuse(EXIT_CANNOT, "cannot publish on %s:%u: %s", port->address, port->host_port,
@@ -186,8 +189,8 @@ static int wait_for(pid_t child, const sigset_t *signals, int *signal)
 
 	*signal = 0;
 	for (;;) {
-		int number = *signal ? sigtimedwait(signals, NULL, &patience) :
-				       sigwaitinfo(signals, NULL);
+		int number = *signal ? sigtimedwait(signals, NULL, &patience)
+				     : sigwaitinfo(signals, NULL);
 
 		if (number < 0 && errno == EAGAIN) {
 			fprintf(stderr, "lavra: QEMU does not end: killed\n");
@@ -237,7 +240,8 @@ static int run(const struct options *options)
 	if (status_file < 0)
 		refuse(EXIT_CANNOT, "memfd_create: %s", strerror(errno));
 	snprintf(status_path, sizeof(status_path), "/dev/fd/%d", status_file);
-	wrong = command_build(&command, options, kvm, kvm && can_open("/dev/vhost-net"), status_path);
+	wrong =
+	    command_build(&command, options, kvm, kvm && can_open("/dev/vhost-net"), status_path);
 	if (wrong)
 		refuse(EXIT_USAGE, "%s", wrong);
 	if (options->dry_run) {

@@ -178,9 +178,9 @@ static const char *parse_option(struct options *options, const char *name, char 
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--cores", "--memory", "--publish", "--net", "--ip",
-					     "--machine", "--accel", "--append", "--qemu",
-					     "--qemu-option" };
+	static const char *const names[] = { "--cores", "--memory",	"--publish", "--net",
+					     "--ip",	"--machine",	"--accel",   "--append",
+					     "--qemu",	"--qemu-option" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))
@@ -233,8 +233,10 @@ const char *options_parse(struct options *options, int argc, char **argv)
 			if (wrong)
 				return wrong;
 		} else if (options->image) {
-			return complain("one image at a time: '%s' and '%s' (the program's arguments "
-					"follow a --)", options->image, word);
+			return complain(
+			    "one image at a time: '%s' and '%s' (the program's arguments "
+			    "follow a --)",
+			    options->image, word);
 		} else {
 			options->image = word;
 		}
@@ -242,8 +244,9 @@ const char *options_parse(struct options *options, int argc, char **argv)
 	if (!options->image)
 		return complain("which image?");
 	if (options->npublished && options->network != NETWORK_USER)
-		return complain("--publish needs --net user: with a tap the guest has an address of "
-				"its own");
+		return complain(
+		    "--publish needs --net user: with a tap the guest has an address of "
+		    "its own");
 	return NULL;
 }
 

@@ -23,8 +23,8 @@ struct options {
 	unsigned cores;
 	unsigned long memory_mib;
 	enum network network;
-	const char *tap;  /* the interface, with NETWORK_TAP */
-	const char *ip;   /* handed to the image as ip=..., or NULL */
+	const char *tap; /* the interface, with NETWORK_TAP */
+	const char *ip; /* handed to the image as ip=..., or NULL */
 	const char *machine;
 	enum accelerator accelerator;
 	const char *qemu;
@@ -32,11 +32,11 @@ struct options {
 	unsigned npublished;
 	struct published_port published[MAX_PUBLISHED];
 	/* These point into argv. */
-	char **append;      /* words for the kernel's command line */
+	char **append; /* words for the kernel's command line */
 	unsigned nappend;
 	char **qemu_options;
 	unsigned nqemu_options;
-	char **arguments;   /* the application's */
+	char **arguments; /* the application's */
 	unsigned narguments;
 };
 

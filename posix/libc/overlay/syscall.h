@@ -23,13 +23,11 @@ extern const char __pthread_cancel_code[] __asm__("pthread_cancel") __attribute_
 #undef __syscall_cp5
 #undef __syscall_cp6
 #define __syscall_cp0(n) SYSCALL_CP((__syscall_cp)(n, 0, 0, 0, 0, 0, 0), __syscall0(n))
-#define __syscall_cp1(n, a)                                                                        \
-	SYSCALL_CP((__syscall_cp)(n, __scc(a), 0, 0, 0, 0, 0), __syscall1(n, a))
+#define __syscall_cp1(n, a) SYSCALL_CP((__syscall_cp)(n, __scc(a), 0, 0, 0, 0, 0), __syscall1(n, a))
 #define __syscall_cp2(n, a, b)                                                                     \
 	SYSCALL_CP((__syscall_cp)(n, __scc(a), __scc(b), 0, 0, 0, 0), __syscall2(n, a, b))
 #define __syscall_cp3(n, a, b, c)                                                                  \
-	SYSCALL_CP((__syscall_cp)(n, __scc(a), __scc(b), __scc(c), 0, 0, 0),                       \
-		   __syscall3(n, a, b, c))
+	SYSCALL_CP((__syscall_cp)(n, __scc(a), __scc(b), __scc(c), 0, 0, 0), __syscall3(n, a, b, c))
 #define __syscall_cp4(n, a, b, c, d)                                                               \
 	SYSCALL_CP((__syscall_cp)(n, __scc(a), __scc(b), __scc(c), __scc(d), 0, 0),                \
 		   __syscall4(n, a, b, c, d))

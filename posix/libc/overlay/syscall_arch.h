@@ -24,7 +24,7 @@ long kernel_syscall(long number, long, long, long, long, long, long);
  * also set up a count of vector registers. */
 #define K(number, name)                                                                            \
 	case number:                                                                               \
-		return ((syscall_function *)sys_##name) ARGUMENTS;
+		return ((syscall_function *)sys_##name)ARGUMENTS;
 
 #define ARGUMENTS ()
 SYSCALL_INLINE __syscall0(long n)

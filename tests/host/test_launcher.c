@@ -1,0 +1,223 @@
+/*
+ * The launcher: what it makes of its options, and the command line of QEMU that follows.
+ *
+ * links: tools/launcher/options.c tools/launcher/command.c
+ */
+#include "tools/launcher/command.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MAX_WORDS 32
+
+/* Parse a command line given as one string, split at blanks. */
+static const char *parse(struct options *options, const char *line)
+{
+	static char text[512];
+	static char *words[MAX_WORDS];
+	int nwords = 0;
+
+	snprintf(text, sizeof(text), "%s", line);
+	for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
+		words[nwords++] = word;
+	return options_parse(options, nwords, words);
+}
+
+static void accept(struct options *options, const char *line)
+{
+	const char *wrong = parse(options, line);
+
+	if (wrong)
+		fail_msg("'%s' is refused: %s", line, wrong);
+}
+
+static void refuse(const char *line, const char *because)
+{
+	struct options options;
+	const char *wrong = parse(&options, line);
+
+	if (!wrong)
+		fail_msg("'%s' is accepted", line);
+	if (!strstr(wrong, because))
+		fail_msg("'%s' is refused with '%s', which does not say '%s'", line, wrong,
+			 because);
+	options_free(&options);
+}
+
+static void test_defaults(void **state)
+{
+	struct options options;
+
+	accept(&options, "image");
+	assert_string_equal(options.image, "image");
+	assert_int_equal(options.cores, 1);
+	assert_int_equal(options.memory_mib, 128);
+	assert_string_equal(options.machine, "q35");
+	assert_int_equal(options.network, NETWORK_USER);
+	assert_int_equal(options.accelerator, ACCELERATOR_AUTO);
+	options_free(&options);
+}
+
+static void test_memory(void **state)
+{
+	static const struct {
+		const char *line;
+		unsigned long mib;
+	} cases[] = { { "x --memory 64", 64 },
+		      { "x --memory=64M", 64 },
+		      { "x --memory 64m", 64 },
+		      { "x --memory 16G", 16384 },
+		      { "x --memory 1", 1 } };
+	struct options options;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		accept(&options, cases[i].line);
+		assert_int_equal(options.memory_mib, cases[i].mib);
+		options_free(&options);
+	}
+	refuse("x --memory 0", "--memory");
+	refuse("x --memory M", "--memory");
+	refuse("x --memory 12K", "--memory");
+	refuse("x --memory -5", "--memory");
+	refuse("x --memory 99999999999999999999", "--memory");
+	refuse("x --memory 2000000G", "--memory");
+}
+
+static void test_cores(void **state)
+{
+	struct options options;
+
+	accept(&options, "x --cores 64");
+	assert_int_equal(options.cores, 64);
+	options_free(&options);
+	refuse("x --cores 0", "1 to 64");
+	refuse("x --cores 65", "1 to 64");
+	refuse("x --cores two", "1 to 64");
+	refuse("x --cores", "wants a value");
+}
+
+static void test_publish(void **state)
+{
+	struct options options;
+
+	accept(&options, "x --publish 8080:80 --publish 0.0.0.0:53:5353/udp --publish 1:2/tcp");
+	assert_int_equal(options.npublished, 3);
+	assert_string_equal(options.published[0].address, "127.0.0.1");
+	assert_int_equal(options.published[0].host_port, 8080);
+	assert_int_equal(options.published[0].guest_port, 80);
+	assert_false(options.published[0].udp);
+	assert_string_equal(options.published[1].address, "0.0.0.0");
+	assert_int_equal(options.published[1].host_port, 53);
+	assert_int_equal(options.published[1].guest_port, 5353);
+	assert_true(options.published[1].udp);
+	assert_false(options.published[2].udp);
+	options_free(&options);
+	refuse("x --publish 80", "HOST_PORT:GUEST_PORT");
+	refuse("x --publish 80:", "HOST_PORT:GUEST_PORT");
+	refuse("x --publish :80", "HOST_PORT:GUEST_PORT");
+	refuse("x --publish 0:80", "HOST_PORT:GUEST_PORT");
+	refuse("x --publish 80:65536", "HOST_PORT:GUEST_PORT");
+	refuse("x --publish 80:80/sctp", "HOST_PORT:GUEST_PORT");
+	refuse("x --publish localhost:80:80", "not an IPv4 address");
+	refuse("x --publish 127.0.0.1.127.0.0.1:80:80", "HOST_PORT:GUEST_PORT");
+	refuse("x --net tap:t0 --publish 80:80", "--net user");
+}
+
+static void test_refusals(void **state)
+{
+	refuse("", "which image");
+	refuse("a b", "one image at a time");
+	refuse("x --colour", "unknown option '--colour'");
+	refuse("x --net bridge", "--net");
+	refuse("x --net tap:", "--net");
+	refuse("x --net tap:a,script=evil", "--net");
+	refuse("x --net tap:a-name-that-is-too-long", "--net");
+	refuse("x --machine isapc", "--machine");
+	refuse("x --accel xen", "--accel");
+	refuse("x --append --", "--");
+}
+
+/* The command's words, joined by blanks. */
+static const char *command_line(const char *line, bool kvm)
+{
+	static char text[4096];
+	struct options options;
+	struct command command;
+	size_t len = 0;
+
+	accept(&options, line);
+	assert_null(command_build(&command, &options, kvm, false, "/status"));
+	for (unsigned i = 0; i < command.nwords; i++)
+		len += snprintf(text + len, sizeof(text) - len, "%s ", command.words[i]);
+	command_free(&command);
+	options_free(&options);
+	return text;
+}
+
+static void expect(const char *line, bool kvm, const char *part)
+{
+	const char *command = command_line(line, kvm);
+
+	if (!strstr(command, part))
+		fail_msg("'%s' gives '%s', without '%s'", line, command, part);
+}
+
+static void test_command(void **state)
+{
+	expect("x --cores 4", false, "-accel tcg,thread=multi -cpu max -smp 4 ");
+	expect("x", true, "-accel kvm -cpu host");
+	expect("x --memory 2G", false, "-m 2048M ");
+	expect("x --publish 8080:80", false,
+	       "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80 ");
+	expect("x --cores 4 --net tap:t0", false, "ifname=t0,script=no,downscript=no,queues=4 ");
+	expect("x --cores 4 --net tap:t0", false, "mq=on,vectors=10 ");
+	expect("x --gdb", false, "-gdb tcp:127.0.0.1:1234 -S ");
+	expect("x --qemu-option -d --qemu-option int", false, "-d int ");
+	expect("x --ip 10.0.0.2/24 --append cores=1 -- a b", false,
+	       "-append ip=10.0.0.2/24 cores=1 -- a b ");
+	expect("x", false, "-chardev file,id=status,path=/status ");
+	assert_null(strstr(command_line("x --net none", false), "-netdev"));
+	assert_null(strstr(command_line("x", false), "-append"));
+	/* A single queue is not a multiqueue device of one. */
+	assert_null(strstr(command_line("x --net tap:t0", false), "mq=on"));
+}
+
+static void test_arguments_are_quoted(void **state)
+{
+	char *argv[] = { "x", "--", "two words", "", "it's", "plain", "a\"b" };
+	char *both[] = { "x", "--", "it's \"both\"" };
+	struct options options;
+	struct command command;
+
+	assert_null(options_parse(&options, 7, argv));
+	assert_null(command_build(&command, &options, false, false, "/status"));
+	assert_string_equal(command.words[command.nwords - 1],
+			    "-- 'two words' '' \"it's\" plain 'a\"b'");
+	command_free(&command);
+	options_free(&options);
+
+	assert_null(options_parse(&options, 3, both));
+	assert_non_null(command_build(&command, &options, false, false, "/status"));
+	options_free(&options);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_cores),
+		cmocka_unit_test(test_publish),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_arguments_are_quoted),
+	};
+
+	return cmocka_run_group_tests_name("launcher", tests, NULL, NULL);
+}
