@@ -117,8 +117,8 @@ $(BUILD)/kernel/%.S.o: %.S $(BUILD)/kernel.flags | $(sysroot)/headers.done
 
 include posix/libc/folder.mk
 include net/lwip.mk
-include apps/image.mk
 include tools/folder.mk
+include apps/image.mk
 include tests/host/folder.mk
 
 -include $(kernel_objects:.o=.d)

@@ -56,6 +56,7 @@ app_libraries :=
 
 $(2).objects := $$(app_sources:%=$(call built,$(1))/objects/%.o)
 $$($(2).objects): app_own_flags := $$(app_flags)
+$$($(2).objects): $$(wildcard $(1)/app.mk)
 $(2).libraries := $$(app_libraries)
 $(2).kernel_objects := $$(patsubst %,$$(BUILD)/kernel/%.o,$$(wildcard $(1)/kernel_*.c))
 $(2).kernel := $$(if $$($(2).kernel_objects),$(call built,$(1))/kernel.o,$$(BUILD)/kernel.o)
@@ -88,7 +89,7 @@ $(call built,$(1))/$(2).elf: $$($(2).objects) $$($(2).kernel) $(call built,$(1))
 	$$(quiet) IMAGE $$@
 	$$(Q)$$(CC) $$(image_ldflags) -o $$@.1 $$(BUILD)/symbols-empty.S $$($(2).kernel) \
 		$$($(2).objects) $(call built,$(1))/files.o $$($(2).libraries) $$(libc_objects) -lgcc
-	$$(Q)$$(NM) -n $$@.1 | $$(BUILD)/tools/symbols IMAGE_OFFSET > $$@.symbols.S
+	$$(Q)$$(NM) -nS $$@.1 | $$(BUILD)/tools/symbols IMAGE_OFFSET > $$@.symbols.S
 	$$(Q)$$(CC) $$(image_ldflags) -Wl,-Map,$$(@:.elf=.map) -o $$@.2 $$@.symbols.S $$($(2).kernel) \
 		$$($(2).objects) $(call built,$(1))/files.o $$($(2).libraries) $$(libc_objects) -lgcc
 	$$(Q)tools/check-symbols $$@.1 $$@.2

@@ -10,8 +10,7 @@
 #include "lavra/types.h"
 
 struct area {
-	vaddr_t start,
-	    end; /* page-aligned; change them only between tree_remove() and tree_insert() */
+	vaddr_t start, end; /* page-aligned; while the area is in, only tree_resize() moves them */
 	struct area *left, *right;
 	/* Of the subtree: where its first area starts, where its last ends, the largest gap inside. */
 	vaddr_t first, last;

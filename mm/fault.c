@@ -50,7 +50,7 @@ static enum step decide(const struct page_fault *fault, struct area **area)
 
 	*area = tree_find(areas, address);
 	if (!*area || (*area)->start > address)
-		return refuse("nothing is mapped at this address");
+		return refuse("nothing is mapped there");
 	if (!((*area)->attributes & PAGE_PROTECTION) || need & ~(*area)->attributes)
 		return refuse_page();
 	if (arch_lookup(address, &frame, &protection, &page_size)) {
@@ -77,6 +77,7 @@ static enum step decide_locked(const struct page_fault *fault)
 /* Give the fault `frame`, a page of `size`, if that is still what it needs. */
 static int supply(const struct page_fault *fault, paddr_t frame, size_t size)
 {
+	vaddr_t address = fault->address;
 	struct area *area;
 	int error = -EAGAIN;
 	enum step step;
@@ -84,8 +85,7 @@ static int supply(const struct page_fault *fault, paddr_t frame, size_t size)
 	areas_lock();
 	step = decide(fault, &area);
 	if (step == NEED_HUGE || (step == NEED_SMALL && size == PAGE_SIZE))
-		error =
-		    page_insert(align_down(fault->address, size), frame, size, area->attributes);
+		error = page_insert(align_down(address, size), frame, size, area->attributes);
 	areas_unlock();
 	if (error)
 		frame_free(frame, size == PAGE_SIZE ? 0 : HUGE_PAGE_ORDER);

@@ -131,7 +131,7 @@ int pages_populate(vaddr_t start, vaddr_t end, unsigned attributes)
 		if (populate_page(&area, &address) == 0)
 			continue;
 		/* Nothing straddles the ends, so nothing must be split, and this cannot fail. */
-		if (pages_drop(start, address))
+		if (address > start && pages_drop(start, address))
 			panic("mm: pages that were just mapped cannot be unmapped");
 		return -ENOMEM;
 	}

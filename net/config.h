@@ -4,6 +4,7 @@
 #pragma once
 
 #include "lavra/types.h"
+#include "net/net.h"
 
 #define NAME_SERVERS_MAX 3
 
@@ -13,4 +14,4 @@ struct network_config {
 };
 
 /* What is in force; a snapshot, any core. For /etc/resolv.conf and messages. */
-extern struct network_config network_config;
+NET_EXPORT extern struct network_config network_config;

@@ -6,6 +6,7 @@
 
 #include "net/checksum.h"
 
+#include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/etharp.h"
 #include "lwip/prot/ethernet.h"
 #include "lwip/prot/iana.h"
@@ -53,6 +54,26 @@ static bool parse_arp(const struct packet *packet, struct frame *frame)
 	return true;
 }
 
+/* lwIP follows options over the end of the header: here they have to fit. `room`: bytes from the TCP
+ * header on that are in the first part and in the packet. */
+static bool tcp_header_is_sound(const uint8_t *tcp, uint32_t room)
+{
+	uint32_t len = (uint32_t)(tcp[12] >> 4) * 4, at = TCP_HLEN;
+
+	if (len < TCP_HLEN || len > room)
+		return false;
+	while (at < len && tcp[at] != LWIP_TCP_OPT_EOL) {
+		if (tcp[at] == LWIP_TCP_OPT_NOP) {
+			at++;
+			continue;
+		}
+		if (at + 1 == len || tcp[at + 1] < 2)
+			return false;
+		at += tcp[at + 1];
+	}
+	return at <= len;
+}
+
 static bool parse_ip(const struct packet *packet, struct frame *frame)
 {
 	const uint8_t *ip = packet->data + frame->ip_offset;
@@ -85,7 +106,8 @@ static bool parse_ip(const struct packet *packet, struct frame *frame)
 	transport = ip + header_len;
 	switch (ip[9]) {
 	case IP_PROTO_TCP:
-		if (ip_len - header_len < TCP_HLEN || here < header_len + TCP_HLEN)
+		if (min(ip_len, here) < header_len + TCP_HLEN ||
+		    !tcp_header_is_sound(transport, min(ip_len, here) - header_len))
 			return false;
 		frame->kind = FRAME_TCP;
 		frame->tcp_flags = transport[13];
@@ -93,9 +115,7 @@ static bool parse_ip(const struct packet *packet, struct frame *frame)
 		frame->plain = header_len == IP_HLEN && header_sum(ip) == 0xffff;
 		break;
 	case IP_PROTO_UDP:
-		if (ip_len - header_len < UDP_HLEN || here < header_len + UDP_HLEN)
-			return false;
-		frame->kind = FRAME_UDP;
+		frame->kind = FRAME_UDP; /* its header is as long as was checked above */
 		break;
 	default:
 		return true;

@@ -16,7 +16,7 @@ lwip_files := $(addprefix core/,def.c inet_chksum.c init.c ip.c mem.c memp.c net
 $(lwip_files:%=$(lwip_source)/src/%): | $(fetched) ;
 
 lwip_cflags := $(kernel_cflags) -Inet/port -I$(lwip_source)/src/include -fno-data-sections \
-	-ffile-prefix-map=$(lwip_source)=lwip -flto -flto-partition=one -ffat-lto-objects
+	-ffile-prefix-map=$(lwip_source)=lwip -O3 -flto -flto-partition=one -ffat-lto-objects
 $(eval $(call flags_file,lwip))
 
 lwip_own_objects := $(lwip_files:%=$(BUILD)/lwip/%.o)
@@ -38,7 +38,7 @@ $(lwip_glue_objects): $(BUILD)/lwip/%.c.o: %.c $(BUILD)/lwip.flags | $(sysroot)/
 $(lwip_object): $(lwip_own_objects) $(lwip_glue_objects) tools/check-window
 	$(quiet) LTO $@
 	$(Q)tools/check-window glue $(lwip_glue_objects)
-	$(Q)$(CC) $(lwip_cflags) -w -r -flinker-output=nolto-rel -nostdlib -o $@.unit \
+	$(Q)$(CC) $(lwip_cflags) -w -fno-use-linker-plugin -fwhole-program -r -flinker-output=nolto-rel -nostdlib -o $@.unit \
 		$(lwip_own_objects) $(lwip_glue_objects)
 	$(Q)$(OBJCOPY) --rename-section .data=.core_window.data --rename-section .bss=.core_window.bss \
 		$@.unit $@

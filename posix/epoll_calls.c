@@ -183,8 +183,10 @@ SYSCALL(epoll_wait)(int epoll_fd, struct epoll_event *events, int max, int timeo
 	return wait_for_events(file, epoll_of(file), events, max, deadline_in_ms(timeout_ms));
 }
 
-static long wait_with_mask(int epoll_fd, struct epoll_event *events, int max, uint64_t deadline_ns,
-			   const uint64_t *mask, size_t mask_size)
+/* Out of line, so that the usual call is a jump. */
+static __attribute__((noinline)) long wait_with_mask(int epoll_fd, struct epoll_event *events,
+						     int max, uint64_t deadline_ns,
+						     const uint64_t *mask, size_t mask_size)
 {
 	uint64_t old_mask;
 	long result = signal_enter_mask(mask, mask_size, &old_mask);

@@ -6,6 +6,7 @@
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
+#include "mm/object.h"
 
 #include <string.h>
 
@@ -78,6 +79,8 @@ void idle_wait(void)
 		arch_pause();
 		return;
 	}
+	/* It may be long until this core allocates again. */
+	object_collect();
 	arch_irq_disable();
 	if (!mailbox_prepare_sleep()) {
 		arch_irq_enable();

@@ -8,6 +8,7 @@
 #include "arch/x86_64/symbols.h"
 #include "lavra/console.h"
 #include "mm/kva.h"
+#include "mm/mm.h"
 
 #include <signal.h>
 
@@ -42,6 +43,8 @@ static const char *reason(const struct page_fault *fault)
 		return "the page is read-only";
 	if (arch_lookup(fault->address, &physical, &protection, &page_size) && protection == 0)
 		return "the page may not be accessed";
+	if (fault->address >= USER_START && fault->address < USER_END)
+		return mm_fault_reason();
 	return "nothing is mapped there";
 }
 

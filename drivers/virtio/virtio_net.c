@@ -36,11 +36,13 @@ static const char *note_mmio(const char *value)
 	mmio_announced = true;
 	return NULL;
 }
-static const struct boot_option mmio_option __attribute__((used, section("boot_options"))) = {
-	.name = "virtio_mmio.device",
-	.help = "virtio_mmio.device=SIZE@ADDRESS:IRQ: accepted, but not used: only PCI is",
-	.parse = note_mmio
-};
+/* BOOT_OPTION() cannot spell a name with a dot; the alignment is as there. */
+static const struct boot_option mmio_option
+    __attribute__((used, section("boot_options"), aligned(__alignof__(struct boot_option)))) = {
+	    .name = "virtio_mmio.device",
+	    .help = "virtio_mmio.device=SIZE@ADDRESS:IRQ: accepted, but not used: only PCI is",
+	    .parse = note_mmio
+    };
 
 static READ_MOSTLY unsigned pairs;
 static READ_MOSTLY unsigned mtu;

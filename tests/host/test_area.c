@@ -666,6 +666,11 @@ static long try_populate(void)
 	return area_map(PAGE_AT(3000), 20 * PAGE_SIZE, READ_WRITE, FIXED | MAP_POPULATE);
 }
 
+static long try_populate_one(void)
+{
+	return area_map(PAGE_AT(3000), PAGE_SIZE, READ_WRITE, FIXED | MAP_POPULATE);
+}
+
 static long try_shrink(void)
 {
 	return area_remap(PAGE_AT(0), 2048 * PAGE_SIZE, 300 * PAGE_SIZE, 0, 0);
@@ -693,9 +698,9 @@ static long try_touch(void)
 static void each_failure_leaves_everything_as_it_was(void **state)
 {
 	static long (*const calls[])(void) = {
-		try_unmap_middle,  try_protect_middle, try_drop_middle, try_map_over,
-		try_map_elsewhere, try_populate,       try_shrink,	try_move,
-		try_grow,	   try_touch,
+		try_unmap_middle,  try_protect_middle, try_drop_middle,	 try_map_over,
+		try_map_elsewhere, try_populate,       try_populate_one, try_shrink,
+		try_move,	   try_grow,	       try_touch,
 	};
 
 	for (unsigned i = 0; i < array_size(calls); i++) {
