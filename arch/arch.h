@@ -58,7 +58,7 @@ uint64_t arch_random(void);
  * arch_context_switch; callee-saved registers are on its stack) and preempted (an
  * interrupt stopped it in application code; every register is in `frame` and `extended`).
  */
-struct trap_frame;    /* arch/x86_64/trap.h: every general register, rip, rsp, rflags */
+struct trap_frame; /* arch/x86_64/trap.h: every general register, rip, rsp, rflags */
 struct syscall_frame; /* the registers at a register-ABI system-call entry (musl's clone.s) */
 
 struct context {
@@ -159,9 +159,15 @@ enum page_protection {
 /* All of physical memory, at a fixed offset. */
 #define DIRECT_MAP 0xffff800000000000ul
 
-static inline void *phys_to_virt(paddr_t p) { return (void *)(p + DIRECT_MAP); }
+static inline void *phys_to_virt(paddr_t p)
+{
+	return (void *)(p + DIRECT_MAP);
+}
 /* `p` lies in the direct map. */
-static inline paddr_t virt_to_phys(const void *p) { return (paddr_t)p - DIRECT_MAP; }
+static inline paddr_t virt_to_phys(const void *p)
+{
+	return (paddr_t)p - DIRECT_MAP;
+}
 /* The same for any mapped address of this core, by walking the tables; 0 if unmapped. */
 paddr_t arch_translate(vaddr_t address);
 

@@ -2,6 +2,7 @@
 
 #include "arch/pci_config.h"
 #include "drivers/mmio.h"
+#include "drivers/pci_window.h"
 #include "lavra/console.h"
 #include "mm/kva.h"
 
@@ -23,6 +24,7 @@
 #define COMMAND_INTX_DISABLE (1u << 10)
 #define STATUS_CAPABILITIES (1u << 4)
 #define HEADER_MULTIFUNCTION 0x80
+#define HEADER_NORMAL 0
 #define HEADER_BRIDGE 1
 
 #define BAR_IO 1u
@@ -101,6 +103,7 @@ struct walk {
 	uint64_t seen[4]; /* buses: bridges that lie about their numbers cannot make a loop */
 	uint8_t pending[256];
 	unsigned npending;
+	bool found; /* any function */
 };
 
 static void walk_add_bus(struct walk *walk, uint8_t bus)
@@ -115,6 +118,7 @@ static bool walk_function(struct walk *walk, struct pci_function *f, uint8_t hea
 {
 	uint32_t id = pci_read32(f, CONFIG_ID);
 
+	walk->found = true;
 	f->vendor_id = (uint16_t)id;
 	f->device_id = (uint16_t)(id >> 16);
 	f->revision = pci_read8(f, CONFIG_CLASS);
@@ -156,12 +160,17 @@ bool pci_enumerate(bool (*visit)(const struct pci_function *, void *), void *arg
 {
 	struct walk walk = { .visit = visit, .argument = argument };
 
-	if (!arch_pci_config_memory(&ecam_base, &ecam_first, &ecam_last))
+	ecam_base = pci_window_config();
+	ecam_first = 0;
+	ecam_last = 255;
+	if (ecam_base == 0 && !arch_pci_config_memory(&ecam_base, &ecam_first, &ecam_last))
 		ecam_base = 0;
 	walk_add_bus(&walk, 0);
 	for (unsigned i = 0; i < walk.npending; i++)
 		if (walk_bus(&walk, walk.pending[i]))
 			return true;
+	if (!walk.found)
+		kprintf("pci: no functions; if the machine has some, pci= tells where\n");
 	return false;
 }
 
@@ -193,38 +202,101 @@ static uint32_t size_bar_word(const struct pci_function *f, unsigned offset, uin
 	return mask;
 }
 
-bool pci_bar(const struct pci_function *f, unsigned bar, paddr_t *address, uint64_t *size)
+/* A memory BAR as it is, true or not. */
+struct bar {
+	paddr_t address;
+	uint64_t size;
+	bool wide; /* takes the next BAR's place too */
+};
+
+static void write_bar(const struct pci_function *f, unsigned bar, const struct bar *content)
+{
+	unsigned offset = CONFIG_BAR0 + 4 * bar;
+
+	pci_write32(f, offset, (uint32_t)content->address); /* the low four bits are read-only */
+	if (content->wide)
+		pci_write32(f, offset + 4, (uint32_t)(content->address >> 32));
+}
+
+/* False: no memory BAR is there. */
+static bool read_bar(const struct pci_function *f, unsigned bar, struct bar *content)
 {
 	unsigned offset = CONFIG_BAR0 + 4 * bar;
 	uint32_t low, high = 0;
 	uint64_t mask = ~0ull << 32;
 	uint16_t command;
 
+	*content = (struct bar){ 0 };
 	if (bar >= PCI_NBARS)
 		return false;
 	low = pci_read32(f, offset);
 	if (low & BAR_IO)
 		return false;
-
-	bool wide = (low & BAR_TYPE_MASK) == BAR_TYPE_64;
-
-	if (wide && bar == PCI_NBARS - 1)
+	content->wide = (low & BAR_TYPE_MASK) == BAR_TYPE_64;
+	if (content->wide && bar == PCI_NBARS - 1)
 		return false;
 	/* While it is sized the BAR must not answer at a wrong address. */
 	command = pci_read16(f, CONFIG_COMMAND);
 	pci_write16(f, CONFIG_COMMAND, command & (uint16_t)~COMMAND_MEMORY);
 	mask |= size_bar_word(f, offset, low) & ~15u;
-	if (wide) {
+	if (content->wide) {
 		high = pci_read32(f, offset + 4);
 		mask = (uint64_t)size_bar_word(f, offset + 4, high) << 32 | (uint32_t)mask;
 	}
 	pci_write16(f, CONFIG_COMMAND, command);
+	content->address = (uint64_t)high << 32 | (low & ~15u);
+	content->size = ~mask + 1;
+	return content->wide ? mask != 0 : (uint32_t)mask != 0;
+}
 
-	*address = (uint64_t)high << 32 | (low & ~15u);
-	*size = ~mask + 1;
+bool pci_bar(const struct pci_function *f, unsigned bar, paddr_t *address, uint64_t *size)
+{
+	struct bar content;
+
+	if (!read_bar(f, bar, &content))
+		return false;
+	*address = content.address;
+	*size = content.size;
 	/* A size is a power of two and the address a multiple of it. */
-	return *address != 0 && *size != 0 && (*size & (*size - 1)) == 0 &&
-	       (*address & (*size - 1)) == 0;
+	return *address != 0 && (*size & (*size - 1)) == 0 && (*address & (*size - 1)) == 0;
+}
+
+static const char *assign_bar(const struct pci_function *f, unsigned bar, struct bar *content)
+{
+	if (f->bus != 0)
+		return "it is behind a bridge, which would have to let it through";
+	if (content->size & (content->size - 1))
+		return "its size is no power of two";
+	content->address = pci_window_take(content->size);
+	if (content->address == 0)
+		return "pci= tells of no free addresses, or of too few";
+	/* Off while the BAR is half written; PCI 3.0, 6.2.2. */
+	pci_write16(f, CONFIG_COMMAND, pci_read16(f, CONFIG_COMMAND) & (uint16_t)~COMMAND_MEMORY);
+	write_bar(f, bar, content);
+	return NULL;
+}
+
+int pci_assign(const struct pci_function *f)
+{
+	struct bar content;
+	const char *wrong;
+
+	/* In a bridge other registers stand in the BARs' places. */
+	if ((pci_read8(f, CONFIG_HEADER_TYPE) & 0x7f) != HEADER_NORMAL) {
+		kprintf("pci: %02x:%02x.%x: a bridge, no device\n", f->bus, f->device, f->function);
+		return -EIO;
+	}
+	for (unsigned bar = 0; bar < PCI_NBARS; bar += content.wide ? 2 : 1) {
+		if (!read_bar(f, bar, &content) || content.address != 0)
+			continue;
+		wrong = assign_bar(f, bar, &content);
+		if (wrong) {
+			kprintf("pci: %02x:%02x.%x: firmware gave BAR %u no address; %s\n", f->bus,
+				f->device, f->function, bar, wrong);
+			return -ENOSPC;
+		}
+	}
+	return 0;
 }
 
 volatile void *pci_map_bar(const struct pci_function *f, unsigned bar, uint64_t offset,

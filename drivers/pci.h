@@ -45,6 +45,11 @@ unsigned pci_find_capability(const struct pci_function *function, uint8_t id, un
  * malformed. */
 bool pci_bar(const struct pci_function *function, unsigned bar, paddr_t *address, uint64_t *size);
 
+/* Give addresses to the memory BARs that firmware left without (PCI 3.0, 6.2.5.1), from what the
+ * boot option pci= says is free. Memory decoding is then off, until pci_enable(). 0, or after
+ * saying why -ENOSPC (one got none: enabled, it would answer at address 0) or -EIO (a bridge). */
+int pci_assign(const struct pci_function *function);
+
 /* Map `size` bytes from `offset` of memory BAR `bar`; NULL when they do not lie inside it. */
 volatile void *pci_map_bar(const struct pci_function *function, unsigned bar, uint64_t offset,
 			   uint64_t size);

@@ -55,5 +55,7 @@ int pages_populate(vaddr_t start, vaddr_t end, unsigned attributes);
 int pages_move(vaddr_t from, vaddr_t to, size_t length, unsigned attributes);
 /* Map a cleared page of `size` at `address`; the frame stays the caller's if that fails. */
 int page_insert(vaddr_t address, paddr_t frame, size_t size, unsigned attributes);
-/* Does the area want a 2 MiB page around `address`, is there room for one, and memory to spare? */
+/* Does the area want a 2 MiB page around `address`, and is there room for one? */
 bool page_may_be_huge(const struct area *area, vaddr_t address);
+/* Is there so much free memory that 2 MiB at a time are no waste? No lock needed. */
+bool memory_is_plentiful(void);

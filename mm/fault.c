@@ -24,7 +24,7 @@ enum step {
 	RETRY, /* the access may be tried again */
 	REFUSE, /* and the reason is set */
 	NEED_SMALL, /* a page */
-	NEED_HUGE,
+	NEED_HUGE, /* 2 MiB, or a page will do */
 };
 
 static enum step refuse(const char *reason)
@@ -39,7 +39,8 @@ static enum step refuse_page(void)
 	return refuse("the page does not allow this access");
 }
 
-/* What the fault needs. The lock is held. */
+/* What the fault needs, or could use: how much memory is free is not asked, since that changes between
+ * the first look and the second. The lock is held. */
 static enum step decide(const struct page_fault *fault, struct area **area)
 {
 	vaddr_t address = fault->address;
@@ -130,7 +131,7 @@ bool mm_handle_fault(const struct page_fault *fault)
 	}
 	step = decide_locked(fault);
 	if (step == NEED_HUGE)
-		step = supply_huge(fault);
+		step = memory_is_plentiful() ? supply_huge(fault) : NEED_SMALL;
 	if (step == NEED_SMALL)
 		step = supply_small(fault);
 	return step == RETRY;

@@ -93,19 +93,23 @@ static bool has_room_for_huge(vaddr_t address)
 bool page_may_be_huge(const struct area *area, vaddr_t address)
 {
 	vaddr_t start = align_down(address, HUGE_PAGE_SIZE);
-	size_t free;
 
-	if (area->attributes & AREA_SMALL_PAGES || start < area->start ||
-	    start + HUGE_PAGE_SIZE > area->end || !has_room_for_huge(start))
-		return false;
-	free = frame_free_count();
+	return !(area->attributes & AREA_SMALL_PAGES) && start >= area->start &&
+	       start + HUGE_PAGE_SIZE <= area->end && has_room_for_huge(start);
+}
+
+bool memory_is_plentiful(void)
+{
+	size_t free = frame_free_count();
+
 	return free > PLENTIFUL_HUGE_PAGES << HUGE_PAGE_ORDER && free > frame_total() / 4;
 }
 
 /* Populate the page at *address, and move that on to the next. */
 static int populate_page(const struct area *area, vaddr_t *address)
 {
-	bool huge = is_aligned(*address, HUGE_PAGE_SIZE) && page_may_be_huge(area, *address);
+	bool huge = is_aligned(*address, HUGE_PAGE_SIZE) && page_may_be_huge(area, *address) &&
+		    memory_is_plentiful();
 	size_t size = huge ? HUGE_PAGE_SIZE : PAGE_SIZE;
 
 	for (;; size = PAGE_SIZE) {

@@ -110,8 +110,7 @@ static void announce(const char *how)
 {
 	if (network_config.address)
 		kprintf("net: %pI, netmask %pI, gateway %pI (%s), %pM\n", &network_config.address,
-			&network_config.netmask, &network_config.gateway, how,
-			virtio_net_mac());
+			&network_config.netmask, &network_config.gateway, how, virtio_net_mac());
 	else
 		kprintf("net: the address is gone\n");
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "lavra/types.h"
-#include "net/net.h"
 
 #define NAME_SERVERS_MAX 3
 
@@ -14,4 +13,4 @@ struct network_config {
 };
 
 /* What is in force; a snapshot, any core. For /etc/resolv.conf and messages. */
-NET_EXPORT extern struct network_config network_config;
+extern struct network_config network_config;

@@ -30,9 +30,9 @@
 
 /* Each core's table, outside its window: others look whether a bucket is empty. */
 static READ_MOSTLY struct flow **tables[MAX_CORES];
-static READ_MOSTLY uint64_t hash_key[2];
+READ_MOSTLY uint64_t flow_hash_key[2];
 
-static CORE_LOCAL struct flow **table;
+CORE_LOCAL struct flow **flow_table;
 static CORE_LOCAL struct list ticking, keepalive, time_wait, half_open;
 static CORE_LOCAL struct timer tick_timer;
 static CORE_LOCAL uint64_t tick_period_ns; /* 0: the timer is stopped */
@@ -62,8 +62,8 @@ static inline struct flow *flow_of(const struct tcp_pcb *pcb)
 
 void flow_init(void)
 {
-	hash_key[0] = arch_random() | 1;
-	hash_key[1] = arch_random() | 1;
+	flow_hash_key[0] = arch_random() | 1;
+	flow_hash_key[1] = arch_random() | 1;
 }
 
 int flow_init_core(void)
@@ -72,12 +72,12 @@ int flow_init_core(void)
 	paddr_t frames;
 	uint8_t id;
 
-	while ((PAGE_SIZE << order) < FLOW_BUCKETS * sizeof(*table))
+	while ((PAGE_SIZE << order) < FLOW_BUCKETS * sizeof(*flow_table))
 		order++;
 	frames = frame_alloc_zeroed(order);
 	if (!frames)
 		return -ENOMEM;
-	table = phys_to_virt(frames);
+	flow_table = phys_to_virt(frames);
 	list_init(&ticking);
 	list_init(&keepalive);
 	list_init(&time_wait);
@@ -86,49 +86,8 @@ int flow_init_core(void)
 	id = tcp_ext_arg_alloc_id();
 	assert(id == 0);
 	/* Pairs with the load in flow_may_be_on(). */
-	__atomic_store_n(&tables[this_core], table, __ATOMIC_RELEASE);
+	__atomic_store_n(&tables[this_core], flow_table, __ATOMIC_RELEASE);
 	return 0;
-}
-
-/* Keyed, so that nobody outside can choose connections that share a bucket; the same on all cores,
- * so that one can look into another's table. */
-uint32_t flow_hash(const struct flow_key *key)
-{
-	uint64_t addresses, ports;
-	uint32_t ports32;
-
-	memcpy(&addresses, key, 8);
-	memcpy(&ports32, &key->remote_port, 4);
-	ports = ports32;
-	addresses = (addresses ^ hash_key[0]) * 0x9e3779b97f4a7c15;
-	ports = (ports ^ hash_key[1] ^ addresses >> 32) * 0xd6e8feb86659fd93;
-	return (uint32_t)((addresses ^ ports) >> 32);
-}
-
-static inline bool same_key(const struct flow_key *a, const struct flow_key *b)
-{
-	uint64_t addresses_a, addresses_b;
-	uint32_t ports_a, ports_b;
-
-	memcpy(&addresses_a, a, 8);
-	memcpy(&addresses_b, b, 8);
-	memcpy(&ports_a, &a->remote_port, 4);
-	memcpy(&ports_b, &b->remote_port, 4);
-	return addresses_a == addresses_b && ports_a == ports_b;
-}
-
-struct flow *flow_find(const struct flow_key *key, uint32_t hash)
-{
-	struct flow *flow = table[hash % FLOW_BUCKETS];
-
-	while (flow && !same_key(&flow->key, key))
-		flow = flow->next;
-	return flow;
-}
-
-const struct flow *flow_bucket(unsigned index)
-{
-	return table[index];
 }
 
 bool flow_may_be_on(core_id_t core, uint32_t hash)
@@ -150,7 +109,7 @@ static void hash_insert(struct flow *flow)
 		.remote_port = lwip_htons(pcb->remote_port),
 		.local_port = lwip_htons(pcb->local_port),
 	};
-	bucket = &table[flow_hash(&flow->key) % FLOW_BUCKETS];
+	bucket = &flow_table[flow_hash(&flow->key) % FLOW_BUCKETS];
 	flow->next = *bucket;
 	/* Read by flow_may_be_on() of other cores, as a hint: no order needed. */
 	__atomic_store_n(bucket, flow, __ATOMIC_RELAXED);
@@ -160,7 +119,7 @@ static void hash_insert(struct flow *flow)
 
 static void hash_remove(struct flow *flow)
 {
-	struct flow **link = &table[flow_hash(&flow->key) % FLOW_BUCKETS];
+	struct flow **link = &flow_table[flow_hash(&flow->key) % FLOW_BUCKETS];
 
 	while (*link != flow)
 		link = &(*link)->next;
@@ -295,11 +254,10 @@ void flow_listen(struct tcp_pcb *listener)
 	tcp_ext_arg_set_callbacks(listener, 0, &flow_callbacks);
 }
 
-void flow_touch(struct tcp_pcb *pcb)
+void flow_begin_ticking(struct flow *flow)
 {
-	struct flow *flow = flow_of(pcb);
-
-	if (flow && flow->hashed && flow->list != FLOW_TIME_WAIT)
+	/* One that only now connects is not on any list; what is in TIME_WAIT stays there. */
+	if (flow->hashed && flow->list != FLOW_TIME_WAIT)
 		move_to(flow, FLOW_TICKING);
 }
 
@@ -451,7 +409,7 @@ void flow_detach(void)
 
 static void attach_list(const struct list *flows)
 {
-	list_for_each (link, flows) {
+	list_for_each(link, flows) {
 		struct tcp_pcb *pcb = list_entry(link, struct flow, link)->pcb;
 
 		pcb->next = tcp_active_pcbs;
@@ -462,9 +420,9 @@ static void attach_list(const struct list *flows)
 void flow_attach_all(void)
 {
 	for (unsigned i = 0; i < FLOW_BUCKETS; i++)
-		for (struct flow *flow = table[i]; flow; flow = flow->next) {
-			struct tcp_pcb **list =
-				flow->pcb->state == TIME_WAIT ? &tcp_tw_pcbs : &tcp_active_pcbs;
+		for (struct flow *flow = flow_table[i]; flow; flow = flow->next) {
+			struct tcp_pcb **list = flow->pcb->state == TIME_WAIT ? &tcp_tw_pcbs
+									      : &tcp_active_pcbs;
 
 			flow->pcb->next = *list;
 			*list = flow->pcb;
@@ -474,7 +432,7 @@ void flow_attach_all(void)
 void flow_close_listener(struct tcp_pcb *listener)
 {
 	/* lwIP makes what points to the listener forget it; it looks on its lists only. */
-	list_for_each (link, &half_open) {
+	list_for_each(link, &half_open) {
 		struct tcp_pcb *pcb = list_entry(link, struct flow, half_open_link)->pcb;
 
 		pcb->next = tcp_active_pcbs;

@@ -32,17 +32,17 @@ struct flow {
 	struct flow *next; /* in its bucket */
 	struct tcp_pcb *pcb;
 	struct flow_key key;
-	uint8_t list;        /* enum flow_list: which list `link` is in */
+	uint8_t list; /* enum flow_list: which list `link` is in */
 	bool hashed;
-	bool established;    /* was, at some time */
-	bool recovering;     /* NewReno: from the third duplicate ACK until `recover` is acknowledged */
+	bool established; /* was, at some time */
+	bool recovering; /* NewReno: from the third duplicate ACK until `recover` is acknowledged */
 	struct list link;
 	struct list half_open_link; /* in state SYN_RCVD: oldest first */
 	uint32_t recover;
 	uint32_t recovery_ack; /* what was acknowledged when we last sent again */
-	uint32_t orphan_ack;   /* no socket any more: what was acknowledged at `orphan_ticks` */
+	uint32_t orphan_ack; /* no socket any more: what was acknowledged at `orphan_ticks` */
 	uint32_t orphan_ticks;
-	uint64_t expires_ns;   /* in TIME_WAIT */
+	uint64_t expires_ns; /* in TIME_WAIT */
 };
 
 #define FLOW_BUCKETS 8192
@@ -54,11 +54,11 @@ struct flow {
 #define FLOW_TIME_WAIT_MAX 4096
 #define FLOW_TIME_WAIT_NS (2 * NS_PER_S)
 
-void flow_init(void);      /* boot core, once */
-int flow_init_core(void);  /* every core; -ENOMEM */
+void flow_init(void); /* boot core, once */
+int flow_init_core(void); /* every core; -ENOMEM */
 
-uint32_t flow_hash(const struct flow_key *key);
-struct flow *flow_find(const struct flow_key *key, uint32_t hash);
+static inline uint32_t flow_hash(const struct flow_key *key);
+static inline struct flow *flow_find(const struct flow_key *key, uint32_t hash);
 /* May `core` have a flow of this hash? A hint: false positives happen. Any core. */
 bool flow_may_be_on(core_id_t core, uint32_t hash);
 
@@ -72,17 +72,57 @@ int flow_prepare(struct tcp_pcb *pcb);
 void flow_listen(struct tcp_pcb *listener);
 /* Close it, with the half-open connections that point to it on lwIP's list. */
 void flow_close_listener(struct tcp_pcb *listener);
-void flow_touch(struct tcp_pcb *pcb);
+static inline void flow_touch(struct tcp_pcb *pcb);
 /* Forget a connection in TIME_WAIT: a new one with the same addresses and ports begins. */
 void flow_recycle(struct flow *flow);
 /* Put every flow on lwIP's list; before an interface changes its address. */
 void flow_attach_all(void);
-
-/* The flows that share a bucket of this core's table. */
-const struct flow *flow_bucket(unsigned index);
 
 /* This core's. */
 extern CORE_LOCAL unsigned flow_count;
 extern CORE_LOCAL unsigned flow_time_wait_count;
 extern CORE_LOCAL unsigned flow_half_open_count;
 extern CORE_LOCAL unsigned flow_ticking_count; /* what a tick looks at */
+
+extern CORE_LOCAL struct flow **flow_table; /* this core's buckets */
+extern uint64_t flow_hash_key[2];
+
+/* Keyed, so that nobody outside can choose connections that share a bucket; the same on all cores,
+ * so that one can look into another's table. */
+static inline uint32_t flow_hash(const struct flow_key *key)
+{
+	uint64_t addresses;
+	uint32_t ports;
+
+	__builtin_memcpy(&addresses, key, 8);
+	__builtin_memcpy(&ports, &key->remote_port, 4);
+	addresses = (addresses ^ flow_hash_key[0]) * 0x9e3779b97f4a7c15;
+	return (uint32_t)((((ports ^ flow_hash_key[1] ^ addresses >> 32) * 0xd6e8feb86659fd93) ^
+			   addresses) >>
+			  32);
+}
+
+void flow_begin_ticking(struct flow *flow);
+
+static inline void flow_touch(struct tcp_pcb *pcb)
+{
+	struct flow *flow = pcb->ext_args[0].data;
+
+	if (unlikely(flow->list != FLOW_TICKING))
+		flow_begin_ticking(flow);
+}
+
+static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	return a->remote_port == b->remote_port && a->remote_address == b->remote_address &&
+	       a->local_port == b->local_port && a->local_address == b->local_address;
+}
+
+static inline struct flow *flow_find(const struct flow_key *key, uint32_t hash)
+{
+	struct flow *flow = flow_table[hash % FLOW_BUCKETS];
+
+	while (flow && !flow_key_equal(&flow->key, key))
+		flow = flow->next;
+	return flow;
+}

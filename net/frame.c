@@ -4,8 +4,6 @@
  */
 #include "net/frame.h"
 
-#include "net/checksum.h"
-
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/etharp.h"
 #include "lwip/prot/ethernet.h"
@@ -13,34 +11,6 @@
 #include "lwip/prot/ip4.h"
 #include "lwip/prot/tcp.h"
 #include "lwip/prot/udp.h"
-
-static inline uint16_t load16(const uint8_t *bytes)
-{
-	uint16_t value;
-
-	memcpy(&value, bytes, 2);
-	return value;
-}
-
-static inline uint32_t load32(const uint8_t *bytes)
-{
-	uint32_t value;
-
-	memcpy(&value, bytes, 4);
-	return value;
-}
-
-/* One's complement sum of a header of 20 bytes; 0xffff if its checksum is right. */
-static inline uint16_t header_sum(const uint8_t *ip)
-{
-	return checksum_fold((uint64_t)load32(ip) + load32(ip + 4) + load32(ip + 8) +
-			     load32(ip + 12) + load32(ip + 16));
-}
-
-static inline bool is_own_address(uint32_t address)
-{
-	return address != 0 && address == netif_ip4_addr(&ethernet_interface)->addr;
-}
 
 static bool parse_arp(const struct packet *packet, struct frame *frame)
 {
@@ -88,8 +58,7 @@ static bool parse_ip(const struct packet *packet, struct frame *frame)
 	ip_len = lwip_htons(load16(ip + 2));
 	if (header_len < IP_HLEN || header_len > here || ip_len < header_len || ip_len > room)
 		return false;
-	/* Loopback addresses never travel (RFC 1122, 3.2.1.3), and what we send never comes back. */
-	if (packet->data != ip && (ip[12] == 127 || ip[16] == 127 || is_own_address(load32(ip + 12))))
+	if (packet->data != ip && address_is_impossible(load32(ip + 12), load32(ip + 16)))
 		return false;
 	frame->ip_len = (uint16_t)ip_len;
 	/* lwIP's ICMP errors quote 8 bytes behind the header, there or not. What is
@@ -112,7 +81,7 @@ static bool parse_ip(const struct packet *packet, struct frame *frame)
 		frame->kind = FRAME_TCP;
 		frame->tcp_flags = transport[13];
 		frame->sequence = lwip_htonl(load32(transport + 4));
-		frame->plain = header_len == IP_HLEN && header_sum(ip) == 0xffff;
+		frame->plain = header_len == IP_HLEN && ip_header_sum(ip) == 0xffff;
 		break;
 	case IP_PROTO_UDP:
 		frame->kind = FRAME_UDP; /* its header is as long as was checked above */

@@ -28,8 +28,8 @@
 #include <errno.h>
 
 #define RECEIVE_BATCH 64
-#define KICK_AFTER 16    /* frames queued without a doorbell */
-#define SEGMENTS_MAX 16  /* of one frame; a longer chain is copied into one */
+#define KICK_AFTER 16 /* frames queued without a doorbell */
+#define SEGMENTS_MAX 16 /* of one frame; a longer chain is copied into one */
 
 /* Of an interface's checksum flags: what lwIP computes, and what it verifies. */
 #define GENERATE_FLAGS 0x00ff
@@ -40,18 +40,19 @@
 CORE_LOCAL struct netif ethernet_interface;
 CORE_LOCAL struct netif loopback_interface;
 
-static CORE_LOCAL unsigned own_queue;   /* queue pair that this core polls, and sends on */
+static CORE_LOCAL unsigned own_queue; /* queue pair that this core polls, and sends on */
 static CORE_LOCAL bool has_queue;
-static CORE_LOCAL unsigned unkicked;    /* frames queued since the doorbell */
+static CORE_LOCAL unsigned unkicked; /* frames queued since the doorbell */
 
 /* ---- receiving ---- */
 
 /* As ip4_input() does before tcp_input(), for a frame whose headers frame_parse() found plain and
  * whose connection is known: so its addresses are ours. */
-static void tcp_receive_plain(struct packet *packet, const struct frame *frame, struct netif *netif)
+static inline void tcp_receive_plain(struct packet *packet, const struct frame *frame,
+				     struct netif *netif)
 {
-	struct pbuf *pbuf = packet_to_pbuf(packet, frame->ip_offset + IP_HLEN,
-					   frame->ip_len - (uint32_t)IP_HLEN);
+	struct pbuf *pbuf =
+	    packet_to_pbuf(packet, frame->ip_offset + IP_HLEN, frame->ip_len - (uint32_t)IP_HLEN);
 
 	if (!pbuf)
 		return;
@@ -94,20 +95,26 @@ static void receive_fragment(struct packet *packet, const struct frame *frame)
 		interface_receive(whole);
 }
 
+/* Tell lwIP what of this frame it has to verify. */
+static inline void set_checks(struct netif *netif, const struct packet *packet)
+{
+	netif->chksum_flags = (netif->chksum_flags & GENERATE_FLAGS) |
+			      (packet->checksum_valid ? CHECK_HEADERS : CHECK_ALL);
+}
+
 static void receive_here(struct packet *packet, const struct frame *frame, struct flow *flow)
 {
-	struct packet_state *state = packet_state(packet);
-	struct netif *netif = state->from_wire ? &ethernet_interface : &loopback_interface;
+	struct netif *netif = packet_state(packet)->from_wire ? &ethernet_interface
+							      : &loopback_interface;
 	struct pbuf *pbuf;
 
 	if (frame->kind == FRAME_FRAGMENT) {
 		receive_fragment(packet, frame);
 		return;
 	}
-	netif->chksum_flags = (netif->chksum_flags & GENERATE_FLAGS) |
-			      (packet->checksum_valid ? CHECK_HEADERS : CHECK_ALL);
+	set_checks(netif, packet);
 	flow_attach(flow);
-	if (likely(flow && frame->plain)) {
+	if (flow && frame->plain) {
 		tcp_receive_plain(packet, frame, netif);
 	} else {
 		pbuf = packet_to_pbuf(packet, 0, (uint32_t)frame->ip_offset + frame->ip_len);
@@ -154,7 +161,16 @@ void interface_receive(struct packet *packet)
 	struct flow *flow;
 	core_id_t core;
 
-	if (unlikely(!frame_parse(packet, &frame))) {
+	if (likely(frame_parse_plain(packet, &frame))) {
+		flow = flow_find(&frame.key, frame.hash);
+		if (likely(flow && flow->pcb->state != TIME_WAIT)) {
+			set_checks(&ethernet_interface, packet);
+			flow_attach(flow);
+			tcp_receive_plain(packet, &frame, &ethernet_interface);
+			flow_detach();
+			return;
+		}
+	} else if (!frame_parse(packet, &frame)) {
 		counters.rx_errors++;
 		packet_free(packet);
 		return;
@@ -294,12 +310,16 @@ static err_t ethernet_transmit(struct netif *netif, struct pbuf *pbuf)
 		offload_checksum(pbuf, &offload);
 	if (unlikely(!has_queue))
 		return send_copy(pbuf, &offload);
-	for (struct pbuf *part = pbuf; part; part = part->next) {
-		if (part->len == 0)
-			continue;
-		if (unlikely(nsegments == SEGMENTS_MAX))
-			return send_copy(pbuf, &offload);
-		segments[nsegments++] = (struct tx_segment){ part->payload, part->len };
+	if (likely(!pbuf->next)) {
+		segments[nsegments++] = (struct tx_segment){ pbuf->payload, pbuf->len };
+	} else {
+		for (struct pbuf *part = pbuf; part; part = part->next) {
+			if (part->len == 0)
+				continue;
+			if (unlikely(nsegments == SEGMENTS_MAX))
+				return send_copy(pbuf, &offload);
+			segments[nsegments++] = (struct tx_segment){ part->payload, part->len };
+		}
 	}
 	/* Until the device has read it; lwIP does not touch a segment that others refer to. */
 	pbuf_ref(pbuf);
@@ -479,6 +499,7 @@ void interface_init_core(void)
 
 	has_queue = this_core < pairs;
 	own_queue = this_core;
+	packets_held_max = pairs * virtio_net_receive_buffers() / ncores / 4;
 	netif_add(&loopback_interface, &address, &mask, &none, NULL, loopback_up, ip4_input);
 	netif_set_up(&loopback_interface);
 	/* Nothing gets lost in memory. */

@@ -18,7 +18,7 @@
 /* Where lwIP listens on one core: one control block for an address and port, and the listeners
  * that take turns with its connections. */
 struct listen_point {
-	struct list link;  /* in this core's `points` */
+	struct list link; /* in this core's `points` */
 	struct list parts; /* struct listener_part */
 	struct tcp_pcb *pcb;
 	uint32_t address;
@@ -35,16 +35,16 @@ struct listener_part {
 } CACHE_ALIGNED;
 
 struct listener {
-	struct socket *socket;  /* NULL: closed. Home core */
+	struct socket *socket; /* NULL: closed. Home core */
 	struct socket *first, **last; /* established, not accepted. Home core */
 	struct socket_options inherited;
 	core_id_t home;
 	uint32_t address;
 	uint16_t port;
 	bool all_cores;
-	uint32_t backlog;       /* written by the home core */
-	uint32_t waiting;       /* atomic: established anywhere, not accepted */
-	uint32_t references;    /* atomic: parts, and connections on their way */
+	uint32_t backlog; /* written by the home core */
+	uint32_t waiting; /* atomic: established anywhere, not accepted */
+	uint32_t references; /* atomic: parts, and connections on their way */
 	struct listener_part parts[];
 };
 
@@ -115,7 +115,7 @@ bool listener_admits(void *argument)
 {
 	struct listen_point *point = argument;
 
-	list_for_each (link, &point->parts)
+	list_for_each(link, &point->parts)
 		if (!is_full(list_entry(link, struct listener_part, link)->listener))
 			return true;
 	return false;
@@ -126,7 +126,7 @@ static struct listener *next_listener(struct listen_point *point)
 {
 	struct list *chosen = point->parts.next;
 
-	list_for_each (link, &point->parts)
+	list_for_each(link, &point->parts)
 		if (!is_full(list_entry(link, struct listener_part, link)->listener)) {
 			chosen = link;
 			break;
@@ -185,8 +185,8 @@ bool listener_has_waiting(const struct listener *listener)
 
 void listener_set_backlog(struct listener *listener, int backlog)
 {
-	uint32_t limit = backlog < 0 || backlog > SOMAXCONN_LIMIT ? SOMAXCONN_LIMIT :
-								    (uint32_t)backlog;
+	uint32_t limit = backlog < 0 || backlog > SOMAXCONN_LIMIT ? SOMAXCONN_LIMIT
+								  : (uint32_t)backlog;
 
 	/* As Linux: one more than asked for. */
 	__atomic_store_n(&listener->backlog, limit + 1, __ATOMIC_RELAXED);
@@ -228,7 +228,7 @@ static struct listen_point *point_create(uint32_t address, uint16_t port)
 
 static struct listen_point *point_find(uint32_t address, uint16_t port)
 {
-	list_for_each (link, &points) {
+	list_for_each(link, &points) {
 		struct listen_point *point = list_entry(link, struct listen_point, link);
 
 		if (point->address == address && point->port == port)
@@ -312,7 +312,7 @@ static long close_call(void *argument)
 static struct listener *listener_create(struct socket *socket, int backlog)
 {
 	struct listener *listener = object_alloc_zeroed(
-		sizeof(*listener) + ncores * sizeof(struct listener_part) + CACHE_LINE);
+	    sizeof(*listener) + ncores * sizeof(struct listener_part) + CACHE_LINE);
 
 	if (!listener)
 		return NULL;

@@ -38,7 +38,7 @@ $(lwip_glue_objects): $(BUILD)/lwip/%.c.o: %.c $(BUILD)/lwip.flags | $(sysroot)/
 $(lwip_object): $(lwip_own_objects) $(lwip_glue_objects) tools/check-window
 	$(quiet) LTO $@
 	$(Q)tools/check-window glue $(lwip_glue_objects)
-	$(Q)$(CC) $(lwip_cflags) -w -fno-use-linker-plugin -fwhole-program -r -flinker-output=nolto-rel -nostdlib -o $@.unit \
+	$(Q)$(CC) $(lwip_cflags) -w -r -flinker-output=nolto-rel -nostdlib -o $@.unit \
 		$(lwip_own_objects) $(lwip_glue_objects)
 	$(Q)$(OBJCOPY) --rename-section .data=.core_window.data --rename-section .bss=.core_window.bss \
 		$@.unit $@

@@ -5,17 +5,12 @@
 
 #include "lavra/types.h"
 
-/* net/ and lwIP are optimised as one unit (net/lwip.mk); what others call of it says so. */
-#ifdef __clang__
-#define NET_EXPORT
-#else
-#define NET_EXPORT __attribute__((externally_visible))
-#endif
-
-/* Boot core, after virtio_net_init(): read ip= option, register the poller. */
-NET_EXPORT void net_init(void);
-/* Every core (the boot core too), before it runs threads: lwip_init() in its window, netif, timers. */
-NET_EXPORT void net_init_core(void);
-/* Thread context on the boot core: start DHCP or set the static address on every core; waits (bounded,
- * says what it waits for) until there is an address. Returns 0, -ENODEV without a device (loopback only). */
-NET_EXPORT int net_configure(void);
+/* Boot core, once, after virtio_net_init(): keys, and the network's place in every core's poll. */
+void net_init(void);
+/* Every core (the boot core too), before it runs threads: lwIP in its window, interfaces, the
+ * flow table. */
+void net_init_core(void);
+/* Thread context on the boot core, when all cores run: the address as `ip=` says, told to every
+ * core. Waits for DHCP for 10 s, says so, and goes on without. Returns 0 (perhaps without an
+ * address), -ENODEV without a device (loopback only), -ENOMEM. */
+int net_configure(void);

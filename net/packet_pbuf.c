@@ -7,6 +7,7 @@
 #include "mm/object.h"
 
 CORE_LOCAL unsigned packets_held;
+CORE_LOCAL unsigned packets_held_max;
 
 struct packet *packet_alloc(uint32_t len)
 {
@@ -53,7 +54,7 @@ static void part_freed(struct pbuf *pbuf)
 {
 	struct packet_state *state = container_of(pbuf, struct packet_state, pbuf.pbuf);
 	struct packet *packet =
-		(struct packet *)((char *)state - offsetof(struct packet, stack_private));
+	    (struct packet *)((char *)state - offsetof(struct packet, stack_private));
 
 	packets_held--;
 	packet_free(packet);
@@ -130,7 +131,7 @@ static struct pbuf *chain_to_pbuf(struct packet *packet, uint32_t offset, uint32
 
 struct pbuf *packet_to_pbuf(struct packet *packet, uint32_t offset, uint32_t len)
 {
-	if (unlikely(packets_held >= PACKETS_HELD_MAX))
+	if (unlikely(packets_held >= packets_held_max))
 		return copy_to_pbuf(packet, offset, len);
 	if (unlikely(packet->next != NULL))
 		return chain_to_pbuf(packet, offset, len);

@@ -14,9 +14,9 @@
 /* What the network keeps in a packet (its stack_private). */
 struct packet_state {
 	struct pbuf_custom pbuf;
-	uint64_t tried;  /* cores that had the packet and did not know its connection */
-	bool allocated;  /* an object of ours, not a receive buffer */
-	bool from_wire;  /* begins with an Ethernet header */
+	uint64_t tried; /* cores that had the packet and did not know its connection */
+	bool allocated; /* an object of ours, not a receive buffer */
+	bool from_wire; /* begins with an Ethernet header */
 };
 _Static_assert(sizeof(struct packet_state) <= sizeof(((struct packet *)0)->stack_private),
 	       "a packet holds the network's state");
@@ -38,6 +38,7 @@ void packet_free(struct packet *packet);
  * copied, so that the device does not run out of buffers. */
 struct pbuf *packet_to_pbuf(struct packet *packet, uint32_t offset, uint32_t len);
 
-/* Receive buffers that this core's lwIP and sockets hold. */
+/* Receive buffers that this core's lwIP and sockets hold, and how many they may: all cores
+ * together a quarter of what the device has. */
 extern CORE_LOCAL unsigned packets_held;
-#define PACKETS_HELD_MAX 128
+extern CORE_LOCAL unsigned packets_held_max;

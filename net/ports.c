@@ -48,8 +48,7 @@ static bool may_share(const struct port_binding *a, const struct port_binding *b
 static bool conflicts(const struct port_binding *a, const struct port_binding *b)
 {
 	return a->protocol == b->protocol && a->port == b->port &&
-	       (a->address == 0 || b->address == 0 || a->address == b->address) &&
-	       !may_share(a, b);
+	       (a->address == 0 || b->address == 0 || a->address == b->address) && !may_share(a, b);
 }
 
 static bool is_free_locked(const struct port_binding *wanted)

@@ -14,13 +14,13 @@
 struct port_binding {
 	struct port_binding *next;
 	struct deferred deferred;
-	uint64_t cores;     /* that answer (listen, or receive datagrams); read without the lock */
-	uint32_t address;   /* 0: any */
+	uint64_t cores; /* that answer (listen, or receive datagrams); read without the lock */
+	uint32_t address; /* 0: any */
 	uint16_t port;
-	uint8_t protocol;   /* IP_PROTO_TCP or IP_PROTO_UDP */
+	uint8_t protocol; /* IP_PROTO_TCP or IP_PROTO_UDP */
 	bool reuse_address; /* SO_REUSEADDR */
-	bool reuse_port;    /* SO_REUSEPORT */
-	bool listening;     /* TCP */
+	bool reuse_port; /* SO_REUSEPORT */
+	bool listening; /* TCP */
 };
 
 /* Take a port; port 0: a free one of this core. Returns 0 and the binding, -EADDRINUSE, -ENOMEM. */

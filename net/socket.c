@@ -153,8 +153,7 @@ int socket_bind(struct socket *socket, const struct sockaddr *address, socklen_t
 		return -EINVAL;
 	memcpy(&in, address, sizeof(in));
 	/* Linux also takes AF_UNSPEC for the any address. */
-	if (in.sin_family != AF_INET &&
-	    !(in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == 0))
+	if (in.sin_family != AF_INET && !(in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == 0))
 		return -EAFNOSUPPORT;
 	if (socket->binding || (socket->type == SOCK_STREAM && socket->tcp.state != TCP_SOCKET_NEW))
 		return -EINVAL;
@@ -231,8 +230,8 @@ int socket_shutdown(struct socket *socket, int how)
 	check(socket);
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
-	return socket->type == SOCK_STREAM ? tcp_socket_shutdown(socket, how) :
-					     udp_socket_shutdown(socket, how);
+	return socket->type == SOCK_STREAM ? tcp_socket_shutdown(socket, how)
+					   : udp_socket_shutdown(socket, how);
 }
 
 ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
@@ -266,8 +265,8 @@ int socket_readable_bytes(struct socket *socket)
 	check(socket);
 	if (socket->type == SOCK_DGRAM)
 		return udp_socket_readable_bytes(socket);
-	return socket->tcp.state == TCP_SOCKET_LISTENING ? -EINVAL :
-							   (int)socket->tcp.received_bytes;
+	return socket->tcp.state == TCP_SOCKET_LISTENING ? -EINVAL
+							 : (int)socket->tcp.received_bytes;
 }
 
 static void fill_address(struct sockaddr_in *out, uint32_t address, uint16_t port)
@@ -289,8 +288,8 @@ int socket_peer_address(struct socket *socket, struct sockaddr_in *address)
 {
 	check(socket);
 	if (socket->type == SOCK_STREAM ? socket->tcp.state != TCP_SOCKET_CONNECTED ||
-						  (!socket->tcp.pcb && socket->tcp.peer_finished) :
-					  !socket->udp.connected)
+					      (!socket->tcp.pcb && socket->tcp.peer_finished)
+					: !socket->udp.connected)
 		return -ENOTCONN;
 	fill_address(address, socket->peer_address, socket->peer_port);
 	return 0;

@@ -8,7 +8,6 @@
 #pragma once
 
 #include "lavra/types.h"
-#include "net/net.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -16,48 +15,53 @@
 
 struct socket;
 
-/* Called on the home core, at a safe point or inside a socket call, when `events` (EPOLLIN, EPOLLOUT,
- * EPOLLRDHUP, EPOLLHUP, EPOLLERR) became true. `owner` is what socket_set_owner() was given. */
+/* Called on the home core, at a safe point or inside a socket call, when `events` (EPOLLIN,
+ * EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR) became true. It must not call a socket function.
+ * `owner` is what socket_set_owner() was given. */
 typedef void socket_notify(void *owner, uint32_t events);
 
 /* A socket on this core. type: SOCK_STREAM or SOCK_DGRAM (without flags). Returns NULL and sets
  * *error (-EAFNOSUPPORT, -EPROTONOSUPPORT, -ESOCKTNOSUPPORT, -ENOMEM). */
-NET_EXPORT struct socket *socket_create(int family, int type, int protocol, int *error);
-NET_EXPORT void socket_set_owner(struct socket *socket, socket_notify *notify, void *owner);
-NET_EXPORT core_id_t socket_home(const struct socket *socket); /* any core */
+struct socket *socket_create(int family, int type, int protocol, int *error);
+/* Any core: an accepted connection gets its owner where it was accepted. */
+void socket_set_owner(struct socket *socket, socket_notify *notify, void *owner);
+core_id_t socket_home(const struct socket *socket); /* any core */
 
-/* Graceful close (linger as SO_LINGER says); the socket is gone for the caller, what is unsent is
- * still sent. */
-NET_EXPORT void socket_close(struct socket *socket);
+/* The socket is gone for the caller; what is unsent is still sent, for as long as the peer makes
+ * progress. A reset instead if received data was not read, or with SO_LINGER and a time of 0; a
+ * longer time makes no difference: this never waits. */
+void socket_close(struct socket *socket);
 
-NET_EXPORT int socket_bind(struct socket *socket, const struct sockaddr *address, socklen_t len);
+int socket_bind(struct socket *socket, const struct sockaddr *address, socklen_t len);
 /* Listen on every core (or, with SO_REUSEPORT, for this core's own connections). Blocks the
  * calling thread while the other cores are told. */
-NET_EXPORT int socket_listen(struct socket *socket, int backlog);
-/* Returns an established connection, homed on the core it arrived at, or NULL and -EAGAIN, ... It may be
- * homed elsewhere when the listener serves all cores: the local ones come first. */
-NET_EXPORT struct socket *socket_accept(struct socket *socket, int *error);
+int socket_listen(struct socket *socket, int backlog);
+/* Returns an established connection, or NULL and -EAGAIN, ... It is homed on the core it arrived
+ * at, which may be another one when the listener serves all cores. */
+struct socket *socket_accept(struct socket *socket, int *error);
 /* 0 (UDP), -EINPROGRESS (EPOLLOUT tells the end; SO_ERROR the result), or another error. */
-NET_EXPORT int socket_connect(struct socket *socket, const struct sockaddr *address, socklen_t len);
-NET_EXPORT int socket_shutdown(struct socket *socket, int how);
+int socket_connect(struct socket *socket, const struct sockaddr *address, socklen_t len);
+int socket_shutdown(struct socket *socket, int how);
 
-/* Non-blocking: bytes moved (0 at the end of the stream), -EAGAIN, -ECONNRESET, -EPIPE, ... flags: MSG_PEEK, MSG_TRUNC,
- * MSG_NOSIGNAL, MSG_DONTWAIT, MSG_MORE; others -EINVAL or ignored as Linux does. The addresses may be NULL. */
-NET_EXPORT ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
+/* Non-blocking: bytes moved (0 at the end of the stream), -EAGAIN, -ECONNRESET, -EPIPE, ... flags:
+ * MSG_PEEK, MSG_TRUNC, MSG_NOSIGNAL, MSG_DONTWAIT, MSG_MORE; others -EINVAL or ignored as Linux
+ * does. The addresses may be NULL. A connection queues up to 128 KiB each way, a UDP socket what
+ * SO_RCVBUF says. */
+ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
 		       struct sockaddr_in *from);
-NET_EXPORT ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
+ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
 		    const struct sockaddr_in *to);
 
-NET_EXPORT uint32_t socket_events(struct socket *socket); /* what is true now: EPOLL* bits */
+uint32_t socket_events(struct socket *socket); /* what is true now: EPOLL* bits */
 
-NET_EXPORT int socket_set_option(struct socket *socket, int level, int name, const void *value, socklen_t len);
-NET_EXPORT int socket_get_option(struct socket *socket, int level, int name, void *value, socklen_t *len);
-NET_EXPORT int socket_local_address(struct socket *socket, struct sockaddr_in *address);
-NET_EXPORT int socket_peer_address(struct socket *socket, struct sockaddr_in *address);
+int socket_set_option(struct socket *socket, int level, int name, const void *value, socklen_t len);
+int socket_get_option(struct socket *socket, int level, int name, void *value, socklen_t *len);
+int socket_local_address(struct socket *socket, struct sockaddr_in *address);
+int socket_peer_address(struct socket *socket, struct sockaddr_in *address);
 /* FIONREAD. */
-NET_EXPORT int socket_readable_bytes(struct socket *socket);
+int socket_readable_bytes(struct socket *socket);
 
 /* Sockets alive over all cores, and TCP control blocks (TIME_WAIT apart); snapshots, any core. */
-NET_EXPORT unsigned socket_count(void);
-NET_EXPORT unsigned tcp_control_block_count(void);
-NET_EXPORT unsigned tcp_time_wait_count(void);
+unsigned socket_count(void);
+unsigned tcp_control_block_count(void);
+unsigned tcp_time_wait_count(void);

@@ -188,8 +188,8 @@ int socket_set_option(struct socket *socket, int level, int name, const void *va
 	case SOL_SOCKET:
 		return set_socket_level(socket, name, number);
 	case IPPROTO_TCP:
-		return socket->type == SOCK_STREAM ? set_tcp_level(socket, name, number) :
-						     -EOPNOTSUPP;
+		return socket->type == SOCK_STREAM ? set_tcp_level(socket, name, number)
+						   : -EOPNOTSUPP;
 	case IPPROTO_IP:
 		return set_ip_level(socket, name, number);
 	default:
@@ -289,7 +289,8 @@ static int get_ip_level(struct socket *socket, int name, int *value)
 		*value = socket->options.type_of_service;
 		return 0;
 	case IP_TTL:
-		*value = socket->options.time_to_live ? socket->options.time_to_live : IP_DEFAULT_TTL;
+		*value = socket->options.time_to_live ? socket->options.time_to_live
+						      : IP_DEFAULT_TTL;
 		return 0;
 	default:
 		return -ENOPROTOOPT;
@@ -319,8 +320,8 @@ int socket_get_option(struct socket *socket, int level, int name, void *value, s
 		error = get_socket_level(socket, name, &number);
 		break;
 	case IPPROTO_TCP:
-		error = socket->type == SOCK_STREAM ? get_tcp_level(socket, name, &number) :
-						      -EOPNOTSUPP;
+		error = socket->type == SOCK_STREAM ? get_tcp_level(socket, name, &number)
+						    : -EOPNOTSUPP;
 		break;
 	case IPPROTO_IP:
 		error = get_ip_level(socket, name, &number);

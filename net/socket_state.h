@@ -25,28 +25,28 @@ struct socket_options {
 };
 
 enum tcp_socket_state {
-	TCP_SOCKET_NEW,       /* perhaps bound */
+	TCP_SOCKET_NEW, /* perhaps bound */
 	TCP_SOCKET_LISTENING,
 	TCP_SOCKET_CONNECTING,
 	TCP_SOCKET_CONNECTED, /* was connected: what still is, the flags below tell */
-	TCP_SOCKET_FAILED,    /* could not connect; may try again */
+	TCP_SOCKET_FAILED, /* could not connect; may try again */
 };
 
 struct tcp_socket {
-	struct tcp_pcb *pcb;       /* NULL: none yet, or lwIP has ended it */
+	struct tcp_pcb *pcb; /* NULL: none yet, or lwIP has ended it */
 	struct listener *listener; /* of a listening socket */
 	struct listener *accepted_by; /* of one on its way to be accepted */
 	struct pbuf *first, **last; /* received, linked by `next` (tot_len means nothing here) */
 	uint32_t received_bytes;
-	uint32_t small_end;        /* where the last segment below the MSS ended */
-	struct pbuf *collector;    /* the last of the queue, if it is ours to fill up */
+	uint32_t small_end; /* where the last segment below the MSS ended */
+	struct pbuf *collector; /* the last of the queue, if it is ours to fill up */
 	uint16_t collector_room;
-	uint8_t state;             /* enum tcp_socket_state */
-	bool got_fin;              /* the stream is complete */
-	bool peer_finished;        /* nothing more will come: that, or the connection is gone */
+	uint8_t state; /* enum tcp_socket_state */
+	bool got_fin; /* the stream is complete */
+	bool peer_finished; /* nothing more will come: that, or the connection is gone */
 	bool receive_shut, send_shut;
-	bool small_outstanding;    /* `small_end` means something */
-	bool wants_space;          /* a send fell short: tell when there is room */
+	bool small_outstanding; /* `small_end` means something */
+	bool wants_space; /* a send fell short: tell when there is room */
 };
 
 struct datagram {
@@ -69,7 +69,7 @@ struct socket {
 	core_id_t home;
 	socket_notify *notify; /* written last by socket_set_owner(), from any core */
 	void *owner;
-	int error;             /* SO_ERROR: a positive errno */
+	int error; /* SO_ERROR: a positive errno */
 	uint32_t local_address, peer_address; /* network order */
 	uint16_t local_port, peer_port;
 	struct port_binding *binding;
@@ -79,7 +79,7 @@ struct socket {
 		struct udp_socket udp;
 	};
 	struct parcel parcel; /* from where it was established to where it is accepted */
-	struct socket *next;  /* in a listener's queue */
+	struct socket *next; /* in a listener's queue */
 };
 
 static inline void socket_tell(struct socket *socket, uint32_t events)
@@ -120,8 +120,8 @@ int udp_socket_bound(struct socket *socket);
 int udp_socket_connect(struct socket *socket, uint32_t address, uint16_t port);
 int udp_socket_disconnect(struct socket *socket);
 int udp_socket_shutdown(struct socket *socket, int how);
-ssize_t udp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov,
-			   int flags, struct sockaddr_in *from);
+ssize_t udp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
+			   struct sockaddr_in *from);
 ssize_t udp_socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
 			const struct sockaddr_in *to);
 uint32_t udp_socket_events(struct socket *socket);

@@ -86,8 +86,8 @@ static core_id_t steer_tcp(const struct frame *frame, uint64_t tried, struct flo
 
 static core_id_t steer_udp(const struct frame *frame)
 {
-	uint64_t receivers = ports_listeners(IP_PROTO_UDP, frame->key.local_address,
-					     frame->key.local_port);
+	uint64_t receivers =
+	    ports_listeners(IP_PROTO_UDP, frame->key.local_address, frame->key.local_port);
 
 	if (frame->key.local_port == lwip_htons(LWIP_IANA_PORT_DHCP_CLIENT) && !receivers)
 		return 0;

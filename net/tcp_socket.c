@@ -117,9 +117,9 @@ static void on_error(void *argument, err_t error)
 		break;
 	case ERR_RST:
 		/* As on Linux: who had all of the stream reads its end, not an error. */
-		code = socket->tcp.state == TCP_SOCKET_CONNECTING ? ECONNREFUSED :
-		       socket->tcp.got_fin			  ? EPIPE :
-								    ECONNRESET;
+		code = socket->tcp.state == TCP_SOCKET_CONNECTING ? ECONNREFUSED
+		       : socket->tcp.got_fin			  ? EPIPE
+								  : ECONNRESET;
 		break;
 	default: /* lwIP gave up: no answer to what was sent, or to probes */
 		code = ETIMEDOUT;
@@ -253,7 +253,8 @@ static uint16_t choose_local_port(uint32_t local, uint32_t remote, uint16_t remo
 			.local_port = ports_next_ephemeral(),
 		};
 
-		if (!flow_find(&key, flow_hash(&key)) && !ports_in_use(IP_PROTO_TCP, key.local_port))
+		if (!flow_find(&key, flow_hash(&key)) &&
+		    !ports_in_use(IP_PROTO_TCP, key.local_port))
 			return key.local_port;
 	}
 	return 0;
@@ -319,8 +320,8 @@ int tcp_socket_connect(struct socket *socket, uint32_t address, uint16_t port)
 /* ---- receiving ---- */
 
 /* Copy (or, with a NULL `iov`, drop) up to `len` bytes out of the queue. */
-static uint32_t queue_read(struct tcp_socket *tcp, const struct iovec *iov, unsigned niov, bool peek,
-			   bool discard)
+static uint32_t queue_read(struct tcp_socket *tcp, const struct iovec *iov, unsigned niov,
+			   bool peek, bool discard)
 {
 	struct pbuf *pbuf = tcp->first;
 	uint32_t moved = 0, at = 0;
@@ -381,6 +382,20 @@ static int take_error(struct socket *socket)
 	return -error;
 }
 
+/* The usual read: all of the one segment that waits. */
+static inline bool read_whole(struct tcp_socket *tcp, const struct iovec *iov, unsigned niov)
+{
+	struct pbuf *pbuf = tcp->first;
+
+	if (niov != 1 || pbuf->next || iov->iov_len < pbuf->len)
+		return false;
+	memcpy(iov->iov_base, pbuf->payload, pbuf->len);
+	queue_init(tcp);
+	tcp->received_bytes = 0;
+	pbuf_free(pbuf);
+	return true;
+}
+
 ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags)
 {
 	struct tcp_socket *tcp = &socket->tcp;
@@ -388,8 +403,10 @@ ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsig
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return flags & MSG_OOB ? -EINVAL : -EAGAIN;
-	if (likely(tcp->received_bytes != 0)) {
-		moved = queue_read(tcp, iov, niov, flags & MSG_PEEK, flags & MSG_TRUNC);
+	moved = tcp->received_bytes;
+	if (likely(moved != 0)) {
+		if (unlikely((flags & (MSG_PEEK | MSG_TRUNC)) || !read_whole(tcp, iov, niov)))
+			moved = queue_read(tcp, iov, niov, flags & MSG_PEEK, flags & MSG_TRUNC);
 		if (!(flags & MSG_PEEK) && tcp->pcb)
 			acknowledge_read(tcp->pcb, moved);
 		return moved;
@@ -438,7 +455,8 @@ static void push(struct socket *socket, struct tcp_pcb *pcb, bool more)
 }
 
 /* Queue `len` bytes, as far as there is room. Returns how many; *error tells why not all. */
-static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, bool more, err_t *error)
+static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, bool more,
+			 err_t *error)
 {
 	size_t written = 0;
 
@@ -452,7 +470,7 @@ static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, b
 		}
 		*error = tcp_write(pcb, data + written, (u16_t)part,
 				   TCP_WRITE_FLAG_COPY |
-					   (more || written + part < len ? TCP_WRITE_FLAG_MORE : 0));
+				       (more || written + part < len ? TCP_WRITE_FLAG_MORE : 0));
 		if (*error != ERR_OK)
 			break;
 		written += part;

@@ -81,15 +81,14 @@ int udp_socket_bound(struct socket *socket)
 {
 	ip_addr_t address = { socket->local_address };
 
-	return error_of_lwip(
-		udp_bind(socket->udp.pcb, &address, lwip_htons(socket->local_port)));
+	return error_of_lwip(udp_bind(socket->udp.pcb, &address, lwip_htons(socket->local_port)));
 }
 
 int udp_socket_connect(struct socket *socket, uint32_t address, uint16_t port)
 {
-	uint32_t local = socket->binding && socket->binding->address ?
-				 socket->binding->address :
-				 interface_source_address(address);
+	uint32_t local = socket->binding && socket->binding->address
+			     ? socket->binding->address
+			     : interface_source_address(address);
 	ip_addr_t remote = { address };
 	int error;
 
@@ -127,8 +126,8 @@ int udp_socket_shutdown(struct socket *socket, int how)
 	return 0;
 }
 
-ssize_t udp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov,
-			   int flags, struct sockaddr_in *from)
+ssize_t udp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
+			   struct sockaddr_in *from)
 {
 	struct datagram *datagram = socket->udp.first;
 	uint32_t copied = 0, len;

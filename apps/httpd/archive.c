@@ -21,10 +21,14 @@ static const char *media_type(const char *path)
 	static const struct {
 		const char *suffix, *type;
 	} types[] = {
-		{ ".html", "text/html; charset=utf-8" }, { ".css", "text/css; charset=utf-8" },
-		{ ".js", "text/javascript; charset=utf-8" }, { ".txt", "text/plain; charset=utf-8" },
-		{ ".json", "application/json" }, { ".svg", "image/svg+xml" },
-		{ ".png", "image/png" }, { ".ico", "image/x-icon" },
+		{ ".html", "text/html; charset=utf-8" },
+		{ ".css", "text/css; charset=utf-8" },
+		{ ".js", "text/javascript; charset=utf-8" },
+		{ ".txt", "text/plain; charset=utf-8" },
+		{ ".json", "application/json" },
+		{ ".svg", "image/svg+xml" },
+		{ ".png", "image/png" },
+		{ ".ico", "image/x-icon" },
 	};
 	size_t length = strlen(path);
 
@@ -48,7 +52,16 @@ static size_t octal(const char *digits, size_t length)
 
 static int compare_paths(const void *a, const void *b)
 {
-	return strcmp(((const struct archive_file *)a)->path, ((const struct archive_file *)b)->path);
+	return strcmp(((const struct archive_file *)a)->path,
+		      ((const struct archive_file *)b)->path);
+}
+
+void archive_prepare(struct archive_file *file)
+{
+	file->header_length =
+	    (size_t)snprintf(file->header, sizeof(file->header),
+			     "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
+			     file->type, file->length);
 }
 
 int archive_open(const char *start, const char *end)
@@ -86,10 +99,7 @@ int archive_open(const char *start, const char *end)
 			file->bytes = at;
 			file->length = size;
 			file->type = media_type(file->path);
-			file->header_length = (size_t)snprintf(
-				file->header, sizeof(file->header),
-				"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
-				file->type, file->length);
+			archive_prepare(file);
 		}
 		at += (size + BLOCK - 1) / BLOCK * BLOCK;
 		if (at > end)

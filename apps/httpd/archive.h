@@ -20,5 +20,8 @@ struct archive_file {
  * on stderr what is wrong with it. Once, before any lookup. */
 int archive_open(const char *start, const char *end);
 
+/* Write the header of a file whose bytes, length and type are set. */
+void archive_prepare(struct archive_file *file);
+
 /* The file at `path` ("/" is "/index.html"), or NULL. Any thread. */
 const struct archive_file *archive_find(const char *path, size_t length);

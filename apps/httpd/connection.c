@@ -17,13 +17,13 @@
 
 #define IN_SIZE (2 * HTTP_HEADER_MAX)
 #define OUT_SIZE 65536
-#define COPY_MAX 4096      /* bodies up to here are copied beside their header */
-#define HEADER_ROOM 512    /* an answer's header is never longer */
+#define COPY_MAX 4096 /* bodies up to here are copied beside their header */
+#define HEADER_ROOM 512 /* an answer's header is never longer */
 #define PAGE_SIZE_MAX 16384
-#define PAGE_AGE_MS 200    /* the start page's table is at most this old */
-#define IDLE_MS 60000      /* a silent connection is closed after this */
-#define DRAIN_MS 3000      /* input after the last answer is dropped for this long */
-#define REQUEST_MS 30000   /* an unfinished request is answered 408 after this */
+#define PAGE_AGE_MS 200 /* the start page's table is at most this old */
+#define IDLE_MS 60000 /* a silent connection is closed after this */
+#define DRAIN_MS 3000 /* input after the last answer is dropped for this long */
+#define REQUEST_MS 30000 /* an unfinished request is answered 408 after this */
 
 struct worker *worker_create(struct worker_counts *counts)
 {
@@ -33,8 +33,8 @@ struct worker *worker_create(struct worker_counts *counts)
 		return NULL;
 	worker->in = malloc(IN_SIZE);
 	worker->out = malloc(OUT_SIZE);
-	worker->page = malloc(PAGE_SIZE_MAX);
-	if (!worker->in || !worker->out || !worker->page)
+	worker->page_bytes = malloc(PAGE_SIZE_MAX);
+	if (!worker->in || !worker->out || !worker->page_bytes)
 		return NULL;
 	worker->epoll = -1;
 	worker->counts = counts;
@@ -182,7 +182,8 @@ static void put_body(struct worker *worker, struct connection *connection, const
 static enum answer put_file(struct worker *worker, struct connection *connection,
 			    const struct archive_file *file, bool head_only, bool keep_alive)
 {
-	bool copy = file->length <= COPY_MAX;
+	/* The start page is rendered anew while an old one may still wait for its peer. */
+	bool copy = file->length <= COPY_MAX || file == &worker->page;
 	char *at = worker->out + worker->out_length;
 
 	if (worker->out_length + HEADER_ROOM + (copy ? file->length : 0) > OUT_SIZE)
@@ -239,15 +240,17 @@ static enum answer answer_request(struct worker *worker, struct connection *conn
 	file = archive_find(request->target, request->target_length);
 	if (file && request->target_length == 1) {
 		/* The start page carries the live table, rendered a few times a second at most. */
-		if (!worker->page_length || worker->now_ms - worker->page_ms >= PAGE_AGE_MS) {
-			worker->page_length = status_render_page(file->bytes, file->length,
-								 worker->page, PAGE_SIZE_MAX);
+		if (!worker->page.length || worker->now_ms - worker->page_ms >= PAGE_AGE_MS) {
+			worker->page.bytes = worker->page_bytes;
+			worker->page.length = status_render_page(file->bytes, file->length,
+								 worker->page_bytes, PAGE_SIZE_MAX);
+			worker->page.type = file->type;
+			archive_prepare(&worker->page);
 			worker->page_ms = worker->now_ms;
 		}
-		if (!worker->page_length)
+		if (!worker->page.length)
 			return put_error(worker, connection, 503, head_only, request->keep_alive);
-		return put_answer(worker, connection, 200, file->type, worker->page,
-				  worker->page_length, head_only, request->keep_alive);
+		file = &worker->page;
 	}
 	if (file)
 		return put_file(worker, connection, file, head_only, request->keep_alive);
@@ -396,8 +399,8 @@ static void process_input(struct worker *worker, struct connection *connection, 
 
 		if (connection->skip) {
 			size_t skipped = (size_t)(end - bytes) < connection->skip
-						 ? (size_t)(end - bytes)
-						 : (size_t)connection->skip;
+					     ? (size_t)(end - bytes)
+					     : (size_t)connection->skip;
 
 			bytes += skipped;
 			connection->skip -= skipped;
@@ -504,7 +507,7 @@ void connections_sweep(struct worker *worker)
 		if (connection->draining && worker->now_ms - connection->finish_ms > DRAIN_MS) {
 			connection_close(worker, connection);
 		} else if (connection->request_ms &&
-		    worker->now_ms - connection->request_ms > REQUEST_MS) {
+			   worker->now_ms - connection->request_ms > REQUEST_MS) {
 			count(worker, timeouts, 1);
 			worker->out_length = 0;
 			put_error(worker, connection, 408, false, false);

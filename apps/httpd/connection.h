@@ -7,27 +7,27 @@
  */
 #pragma once
 
+#include "archive.h"
 #include "http.h"
 
 #include <stdint.h>
 
 struct worker_counts;
-struct archive_file;
 
 struct connection {
 	int fd;
-	bool want_write;      /* EPOLLOUT is what we wait for */
-	bool closing;         /* close when everything is sent */
-	uint64_t active_ms;   /* when a byte last moved */
-	uint64_t request_ms;  /* when the unfinished request's first byte came; 0: none */
-	bool draining;        /* all is sent: input is dropped until its end or finish_ms + a bound */
+	bool want_write; /* EPOLLOUT is what we wait for */
+	bool closing; /* close when everything is sent */
+	uint64_t active_ms; /* when a byte last moved */
+	uint64_t request_ms; /* when the unfinished request's first byte came; 0: none */
+	bool draining; /* all is sent: input is dropped until its end or finish_ms + a bound */
 	uint64_t finish_ms;
-	uint64_t skip;        /* bytes of a request body still to be dropped */
-	char *input;          /* start of an unfinished request */
+	uint64_t skip; /* bytes of a request body still to be dropped */
+	char *input; /* start of an unfinished request */
 	size_t input_length;
-	char *output;         /* answer bytes that did not fit the socket */
+	char *output; /* answer bytes that did not fit the socket */
 	size_t output_length, output_sent;
-	const char *body;     /* then this file's bytes, not copied */
+	const char *body; /* then this file's bytes, not copied */
 	size_t body_length;
 	struct connection *previous, *next; /* by active_ms, oldest first */
 };
@@ -37,14 +37,14 @@ struct worker {
 	uint64_t now_ms; /* read once per batch of events */
 	struct worker_counts *counts;
 	struct connection ends; /* sentinel of the list */
-	char *in;  /* input buffer */
+	char *in; /* input buffer */
 	char *out; /* answers of one batch of pipelined requests */
 	size_t out_length;
 	char date[48]; /* "Date: ...\r\n", of the second date_s */
 	size_t date_length;
 	uint64_t date_s;
-	char *page; /* the start page with its table, of page_ms */
-	size_t page_length;
+	struct archive_file page; /* the start page with its table, of page_ms */
+	char *page_bytes;
 	uint64_t page_ms;
 };
 

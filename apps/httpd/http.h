@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_HEADER_MAX 8192          /* request line and header fields; longer: 431 */
-#define HTTP_TARGET_MAX 2048          /* longer: 414 */
-#define HTTP_BODY_MAX (1024 * 1024)   /* a body is read and dropped; longer: 413 */
+#define HTTP_HEADER_MAX 8192 /* request line and header fields; longer: 431 */
+#define HTTP_TARGET_MAX 2048 /* longer: 414 */
+#define HTTP_BODY_MAX (1024 * 1024) /* a body is read and dropped; longer: 413 */
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_OTHER };
 
@@ -27,14 +27,14 @@ struct http_request {
 };
 
 enum http_verdict {
-	HTTP_COMPLETE,   /* a whole header was parsed */
+	HTTP_COMPLETE, /* a whole header was parsed */
 	HTTP_INCOMPLETE, /* so far so good: more bytes are needed */
-	HTTP_REFUSED,    /* answer with `status` and close */
+	HTTP_REFUSED, /* answer with `status` and close */
 };
 
 struct http_parse {
 	enum http_verdict verdict;
-	int status;    /* of HTTP_REFUSED: 400, 413, 414, 431, 501, 505 */
+	int status; /* of HTTP_REFUSED: 400, 413, 414, 431, 501, 505 */
 	size_t length; /* of HTTP_COMPLETE: the header's bytes, its empty line included */
 };
 

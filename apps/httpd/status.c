@@ -60,8 +60,7 @@ static void read_core_table(struct core_table *table)
 		word = strtok_r(line, " ", &word_state);
 		if (!word || (core = strtoul(word, NULL, 10)) >= WORKERS_MAX)
 			continue;
-		for (; word && column < table->ncolumns;
-		     word = strtok_r(NULL, " ", &word_state))
+		for (; word && column < table->ncolumns; word = strtok_r(NULL, " ", &word_state))
 			table->values[core][column++] = strtoull(word, NULL, 10);
 		if (core >= table->ncores)
 			table->ncores = (unsigned)core + 1;

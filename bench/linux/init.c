@@ -27,9 +27,10 @@ static void fail(const char *what)
 /* The order is the modules' dependency order; which exist depends on the kernel. */
 static void load_modules(void)
 {
-	static const char *const names[] = { "virtio_ring", "virtio", "virtio_pci_modern_dev",
-					     "virtio_pci_legacy_dev", "virtio_pci", "failover",
-					     "net_failover", "virtio_net" };
+	static const char *const names[] = {
+		"virtio_ring", "virtio",   "virtio_pci_modern_dev", "virtio_pci_legacy_dev",
+		"virtio_pci",  "failover", "net_failover",	    "virtio_net"
+	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char path[64];
@@ -77,7 +78,8 @@ static void configure_network(void)
 		fail("/proc/cmdline");
 	close(fd);
 	option = strstr(line, "guest_ip=");
-	if (!option || sscanf(option, "guest_ip=%63[0-9.]/%d,%63[0-9.]", address, &prefix, gateway) != 3) {
+	if (!option ||
+	    sscanf(option, "guest_ip=%63[0-9.]/%d,%63[0-9.]", address, &prefix, gateway) != 3) {
 		fprintf(stderr, "guest_ip=ADDRESS/PREFIX,GATEWAY is missing in: %s\n", line);
 		exit(1);
 	}

@@ -29,7 +29,7 @@
 #define PACKETS_PER_PAGE 2u
 #define MIN_PACKETS 32u
 
-/* How machines without PCI (microvm, Firecracker) announce devices. Known, so that they boot. */
+/* How machines without PCI (Firecracker) announce devices. Known, so that they boot. */
 static bool mmio_announced;
 static const char *note_mmio(const char *value)
 {
@@ -46,6 +46,7 @@ static const struct boot_option mmio_option
 
 static READ_MOSTLY unsigned pairs;
 static READ_MOSTLY unsigned mtu;
+static READ_MOSTLY unsigned receive_buffers; /* of each pair */
 static READ_MOSTLY bool offloads_tx_checksum, offloads_rx_checksum;
 static uint8_t mac[6];
 
@@ -57,6 +58,11 @@ unsigned virtio_net_queue_pairs(void)
 const uint8_t *virtio_net_mac(void)
 {
 	return mac;
+}
+
+unsigned virtio_net_receive_buffers(void)
+{
+	return receive_buffers;
 }
 
 unsigned virtio_net_mtu(void)
@@ -174,6 +180,7 @@ static int create_queues(struct virtio_device *device, unsigned n, unsigned *beg
 	unsigned npackets = frame_total() / MEMORY_SHARE * PACKETS_PER_PAGE / n;
 
 	npackets = max(min(npackets, MAX_PACKETS), MIN_PACKETS);
+	receive_buffers = npackets;
 	for (unsigned i = 0; i < n; i++) {
 		int error;
 

@@ -42,6 +42,7 @@ int virtio_net_init(void);
 unsigned virtio_net_queue_pairs(void); /* 0: no device */
 const uint8_t *virtio_net_mac(void); /* 6 bytes */
 unsigned virtio_net_mtu(void);
+unsigned virtio_net_receive_buffers(void); /* of each queue pair */
 bool virtio_net_offloads_tx_checksum(void);
 bool virtio_net_offloads_rx_checksum(void);
 

@@ -225,7 +225,9 @@ struct virtio_device *virtio_pci_open(unsigned type, int *error)
 		*error = -ENODEV;
 		return NULL;
 	}
-	*error = map_structures(pci);
+	*error = pci_assign(&pci->function);
+	if (*error == 0)
+		*error = map_structures(pci);
 	if (*error)
 		return NULL;
 	pci_enable(&pci->function);

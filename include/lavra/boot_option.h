@@ -19,10 +19,10 @@ struct boot_option {
 /* The alignment is said because compilers give larger objects more, which would leave gaps
  * between the options of one file. */
 #define BOOT_OPTION(option, help_text, parse_function)                                             \
-	static const struct boot_option boot_option_##option                                       \
-		__attribute__((used, section("boot_options"),                               \
-			       aligned(__alignof__(struct boot_option)))) = {                 \
-			.name = #option, .help = (help_text), .parse = (parse_function) }
+	static const struct boot_option boot_option_##option __attribute__((                       \
+	    used, section("boot_options"), aligned(__alignof__(struct boot_option)))) = {          \
+		.name = #option, .help = (help_text), .parse = (parse_function)                    \
+	}
 
 /* Parse the command line. Unknown or malformed options end the image with a message that names
  * them and lists the known ones. Boot core, once. */

@@ -17,7 +17,7 @@
 void kprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int kvsnprintf(char *buffer, size_t size, const char *format, va_list args);
 int ksnprintf(char *buffer, size_t size, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /* Write bytes to the console as they are (the application's stdout). */
 void console_write(const char *bytes, size_t len);

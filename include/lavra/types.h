@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef uint64_t paddr_t;  /* a physical address */
-typedef uint64_t vaddr_t;  /* a virtual address, where it is arithmetic, not a pointer */
+typedef uint64_t paddr_t; /* a physical address */
+typedef uint64_t vaddr_t; /* a virtual address, where it is arithmetic, not a pointer */
 typedef unsigned core_id_t; /* 0 .. ncores - 1; core 0 is the one that booted */
 
 #define PAGE_SHIFT 12

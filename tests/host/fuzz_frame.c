@@ -20,10 +20,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
-	IN_PARTS = 1,      /* of what the next bits say */
-	TRUSTED = 2,       /* the device vouches for the checksum */
-	LIKELY_IP = 4,     /* to us, right IP checksum */
-	LIKELY_FLOW = 8,   /* and from the peer of the connection, to it */
+	IN_PARTS = 1, /* of what the next bits say */
+	TRUSTED = 2, /* the device vouches for the checksum */
+	LIKELY_IP = 4, /* to us, right IP checksum */
+	LIKELY_FLOW = 8, /* and from the peer of the connection, to it */
 	LIKELY_NUMBERS = 16, /* with sequence numbers in its window */
 };
 
@@ -49,7 +49,7 @@ static void connect_both(void)
 	assert(server);
 	pcb = NULL;
 	for (unsigned i = 0; i < FLOW_BUCKETS && !pcb; i++)
-		for (const struct flow *flow = flow_bucket(i); flow; flow = flow->next)
+		for (const struct flow *flow = flow_table[i]; flow; flow = flow->next)
 			if (flow->pcb->local_port == 80)
 				pcb = flow->pcb, key = flow->key;
 	assert(pcb);
@@ -140,8 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		dress(frame, len, flags);
 		model.offload = flags & TRUSTED;
 		if (len)
-			model_inject_parts(frame, len,
-					   flags & IN_PARTS ? 14 + (uint32_t)(flags >> 5) * 20 : len);
+			model_inject_parts(
+			    frame, len, flags & IN_PARTS ? 14 + (uint32_t)(flags >> 5) * 20 : len);
 		model_poll();
 	}
 	model.offload = false;

@@ -156,9 +156,7 @@ void epoch_defer(struct deferred *deferred, void (*release)(struct deferred *))
 	release(deferred);
 }
 
-void thread_prepare_block(void)
-{
-}
+void thread_prepare_block(void) {}
 
 bool thread_block(uint64_t deadline_ns)
 {
@@ -166,9 +164,7 @@ bool thread_block(uint64_t deadline_ns)
 	return false;
 }
 
-void thread_wake(struct thread *thread)
-{
-}
+void thread_wake(struct thread *thread) {}
 
 /* ---- the device ---- */
 
@@ -210,6 +206,11 @@ unsigned virtio_net_mtu(void)
 	return 1500;
 }
 
+unsigned virtio_net_receive_buffers(void)
+{
+	return 512;
+}
+
 bool virtio_net_offloads_tx_checksum(void)
 {
 	return model.offload;
@@ -220,18 +221,14 @@ bool virtio_net_offloads_rx_checksum(void)
 	return model.offload;
 }
 
-void virtio_net_kick(unsigned queue)
-{
-}
+void virtio_net_kick(unsigned queue) {}
 
 bool virtio_net_enable_interrupt(unsigned queue)
 {
 	return true;
 }
 
-void virtio_net_disable_interrupt(unsigned queue)
-{
-}
+void virtio_net_disable_interrupt(unsigned queue) {}
 
 void packet_release(struct packet *packet)
 {
@@ -341,12 +338,10 @@ static void answer_arp(uint8_t *frame)
 static void transmit(uint8_t *frame, uint32_t len)
 {
 	model.frames_sent++;
-	if (model_sniffer) {
-		model_sniffer(frame, len);
-		return;
-	}
 	if (frame[12] == 8 && frame[13] == 6)
 		answer_arp(frame);
+	else if (model_sniffer)
+		model_sniffer(frame, len);
 	else if (!model.wire_cut && model_random() % 1000 >= model.loss_per_1000)
 		mirror_ip(frame, len);
 }
@@ -425,12 +420,17 @@ void model_run(unsigned ms)
 	}
 }
 
-void model_start(unsigned queue_pairs)
+void model_start_unconfigured(unsigned queue_pairs)
 {
 	model.queue_pairs = queue_pairs;
 	cores[0].online = true;
 	net_init();
 	net_init_core();
+}
+
+void model_start(unsigned queue_pairs)
+{
+	model_start_unconfigured(queue_pairs);
 	interface_set_address(MODEL_ADDRESS, 0x00ffffff, MIRROR_ADDRESS);
 	model_run(100);
 }

@@ -11,7 +11,7 @@
 #include "lavra/types.h"
 #include "net/socket.h"
 
-#define MODEL_ADDRESS 0x0100000a  /* 10.0.0.1 in network order */
+#define MODEL_ADDRESS 0x0100000a /* 10.0.0.1 in network order */
 #define MIRROR_ADDRESS 0x0200000a /* 10.0.0.2 */
 
 struct model {
@@ -19,9 +19,9 @@ struct model {
 	unsigned queue_pairs;
 	unsigned loss_per_1000, doubled_per_1000, delayed_per_1000;
 	bool wire_cut;
-	bool offload;             /* checksums: the device's business */
-	long allocations_left;    /* fail when it reaches 0; negative: never */
-	long objects;             /* alive */
+	bool offload; /* checksums: the device's business */
+	long allocations_left; /* fail when it reaches 0; negative: never */
+	long objects; /* alive */
 	unsigned frames_sent, frames_received, packets_out;
 	uint64_t posted_cores[64]; /* messages posted to other cores, by core */
 	void *last_posted;
@@ -30,6 +30,8 @@ extern struct model model;
 
 /* The network is up, with its address. Once in a program. */
 void model_start(unsigned queue_pairs);
+/* The same without an address. */
+void model_start_unconfigured(unsigned queue_pairs);
 /* Let `ms` milliseconds pass, in steps of 10. */
 void model_run(unsigned ms);
 /* One pass over the core's work. */
@@ -37,7 +39,7 @@ bool model_poll(void);
 /* Put a frame into the receive queue. */
 void model_inject(const void *frame, uint32_t len);
 void model_inject_parts(const void *frame, uint32_t len, uint32_t part_len);
-/* Frames are also given to this, if set, instead of the wire. */
+/* Frames other than ARP are given to this, if set, instead of the wire. */
 extern void (*model_sniffer)(const uint8_t *frame, uint32_t len);
 uint32_t model_random(void);
 

@@ -545,6 +545,23 @@ static void large_pages_where_they_fit(void **state)
 	assert_int_equal(page_size_at(middle), HUGE_PAGE_SIZE);
 }
 
+/* From 2 MiB pages to small ones to none: each fault that succeeds has mapped its page. */
+static void memory_runs_out_page_by_page(void **state)
+{
+	vaddr_t address = WINDOW;
+
+	assert_true(area_map(WINDOW, 2 * RAM, READ_WRITE, FIXED) > 0);
+	while (access_page(address, true)) {
+		assert_int_not_equal(page_size_at(address), 0);
+		address += PAGE_SIZE;
+	}
+	assert_string_equal(mm_fault_reason(), "memory is out");
+	assert_int_equal(page_size_at(WINDOW), HUGE_PAGE_SIZE);
+	assert_int_equal(page_size_at(address - PAGE_SIZE), PAGE_SIZE);
+	assert_true(area_resident_pages() > initial_free * 99 / 100);
+	assert_true(frame_free_count() < 2);
+}
+
 static void remap_moves_to_a_free_place(void **state)
 {
 	long moved;
@@ -740,6 +757,7 @@ int main(void)
 		cmocka_unit_test_teardown(closed_pages_keep_their_contents, everything_is_back),
 		cmocka_unit_test_teardown(untouched_memory_costs_no_shootdown, everything_is_back),
 		cmocka_unit_test_teardown(large_pages_where_they_fit, everything_is_back),
+		cmocka_unit_test_teardown(memory_runs_out_page_by_page, everything_is_back),
 		cmocka_unit_test_teardown(remap_moves_to_a_free_place, everything_is_back),
 		cmocka_unit_test_teardown(random_operations_match_the_model, everything_is_back),
 		cmocka_unit_test_teardown(each_failure_leaves_everything_as_it_was,

@@ -98,7 +98,8 @@ static void refuses_by_status(void **state)
 	assert_refused("GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400);
 	assert_refused("GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400);
 	assert_refused("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400);
-	assert_refused("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400);
+	assert_refused(
+	    "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400);
 	assert_refused("GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505);
 	assert_refused("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 501);
 	assert_refused("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n", 413);

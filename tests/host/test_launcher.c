@@ -181,6 +181,8 @@ static void test_command(void **state)
 	expect("x --qemu-option -d --qemu-option int", false, "-d int ");
 	expect("x --ip 10.0.0.2/24 --append cores=1 -- a b", false,
 	       "-append ip=10.0.0.2/24 cores=1 -- a b ");
+	expect("x --machine microvm --ip dhcp", false,
+	       "-append pci=0xe0000000,0xc0000000,512M ip=dhcp ");
 	expect("x", false, "-chardev file,id=status,path=/status ");
 	assert_null(strstr(command_line("x --net none", false), "-netdev"));
 	assert_null(strstr(command_line("x", false), "-append"));

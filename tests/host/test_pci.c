@@ -1,12 +1,13 @@
 /*
  * PCI configuration space that tells the truth, and some that does not.
  *
- * links: drivers/pci.c drivers/virtio/virtio_pci.c
+ * links: drivers/pci.c drivers/pci_window.c drivers/virtio/virtio_pci.c posix/boot_option.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,11 +15,46 @@
 
 #include "arch/pci_config.h"
 #include "drivers/pci.h"
+#include "drivers/pci_window.h"
 #include "drivers/virtio/virtio.h"
 #include "drivers/virtio/virtqueue.h"
+#include "lavra/boot_option.h"
+#include "lavra/console.h"
 #include "mm/kva.h"
 
 #include <errno.h>
+
+/* ---- boot options, and what the kernel says ---- */
+
+static char output[4000];
+static jmp_buf ended;
+
+void kprintf(const char *format, ...)
+{
+	size_t length = strlen(output);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(output + length, sizeof(output) - length, format, args);
+	va_end(args);
+}
+
+void machine_exit(int status)
+{
+	longjmp(ended, status);
+}
+
+/* 0, or the status with which the image ended. */
+static int boot_with(const char *line)
+{
+	int status;
+
+	output[0] = 0;
+	status = setjmp(ended);
+	if (status == 0)
+		boot_options_parse(line);
+	return status;
+}
 
 /* ---- a machine of a few functions ---- */
 
@@ -77,8 +113,16 @@ bool arch_pci_config_memory(paddr_t *base, uint8_t *first_bus, uint8_t *last_bus
 #define BAR_SIZE 0x4000ul
 static uint8_t bar_memory[BAR_SIZE] __attribute__((aligned(4096)));
 
+/* Configuration space of bus 0 in memory, where only the boot option says that it is. */
+#define CONFIG_ADDRESS 0xb0000000ul
+static uint8_t config_memory[1 << 20] __attribute__((aligned(4096)));
+
 volatile void *kva_map_device(paddr_t physical, size_t size)
 {
+	if (physical == CONFIG_ADDRESS) {
+		assert_int_equal(size, sizeof(config_memory));
+		return config_memory;
+	}
 	assert_in_range(physical, BAR_ADDRESS, BAR_ADDRESS + BAR_SIZE);
 	assert_in_range(physical + size, BAR_ADDRESS, BAR_ADDRESS + BAR_SIZE);
 	return bar_memory + (physical - BAR_ADDRESS);
@@ -146,6 +190,7 @@ static int setup(void **state)
 	naccesses = 0;
 	memset(bar_memory, 0, sizeof(bar_memory));
 	add(0, 0, 0, 0x29c08086);
+	assert_int_equal(boot_with("pci=0"), 0);
 	return 0;
 }
 
@@ -291,6 +336,197 @@ static void a_table_outside_its_bar_is_no_table(void **state)
 	assert_int_equal(pci_msix_enable(&function, &msix), -ENOENT);
 }
 
+/* ---- what firmware left out ---- */
+
+/* As where firmware sets nothing up: ports in BAR 0, 4 KiB in BAR 1, and the 64-bit BAR 4. */
+static struct function *add_unassigned_network(unsigned bus, unsigned device)
+{
+	struct function *f = add_network(bus, device);
+
+	f->words[4] = 1;
+	f->bar_mask[0] = 0xffffffe0;
+	f->words[5] = 0;
+	f->bar_mask[1] = 0xfffff000;
+	f->words[8] = 0xc;
+	return f;
+}
+
+static void assigns_what_is_unassigned(void **state)
+{
+	struct function *f = add_unassigned_network(0, 2);
+	struct pci_function function = { .device = 2 };
+	paddr_t address;
+	uint64_t size;
+
+	assert_int_equal(boot_with("pci=0,0xfdfff000,1M"), 0);
+	f->words[1] |= 2;
+	assert_int_equal(pci_assign(&function), 0);
+	assert_int_equal(f->words[4], 1);
+	assert_int_equal(f->words[5], 0xfdfff000);
+	assert_int_equal(f->words[8], 0xfe00000c);
+	assert_int_equal(f->words[9], 0);
+	assert_int_equal(f->words[1] & 2, 0); /* pci_enable() turns it on again */
+	assert_true(pci_bar(&function, 4, &address, &size));
+	assert_int_equal(address, 0xfe000000);
+	assert_int_equal(size, BAR_SIZE);
+
+	/* Nothing is left to do. */
+	f->words[1] |= 2;
+	assert_int_equal(pci_assign(&function), 0);
+	assert_int_equal(f->words[5], 0xfdfff000);
+	assert_int_equal(f->words[1] & 2, 2);
+}
+
+static void a_device_works_once_assigned(void **state)
+{
+	int error;
+
+	add_unassigned_network(0, 2);
+	assert_int_equal(boot_with("pci=0,0xfdfff000,1M"), 0);
+	assert_non_null(virtio_pci_open(VIRTIO_TYPE_NETWORK, &error));
+	assert_int_equal(find(0, 2, 0)->words[1] & 0xffff, 0x406);
+}
+
+static void leaves_alone_what_is_assigned(void **state)
+{
+	struct function *f = add_network(0, 2);
+	struct pci_function function = { .device = 2 };
+
+	assert_int_equal(pci_assign(&function), 0);
+	assert_int_equal(f->words[8], BAR_ADDRESS | 0xc);
+}
+
+/* Its 4 KiB are had, its 16 KiB are not: it must not be enabled. */
+static void an_exhausted_window_is_said(void **state)
+{
+	struct function *f = add_unassigned_network(0, 2);
+	int error = 0;
+
+	assert_int_equal(boot_with("pci=0,0xfdfff000,16K"), 0);
+	assert_null(virtio_pci_open(VIRTIO_TYPE_NETWORK, &error));
+	assert_int_equal(error, -ENOSPC);
+	assert_non_null(strstr(output, "00:02.0: firmware gave BAR 4 no address"));
+	assert_int_equal(f->words[1] & 2, 0);
+	assert_int_equal(f->words[8], 0xc);
+}
+
+static void no_window_is_said(void **state)
+{
+	int error = 0;
+
+	add_unassigned_network(0, 2);
+	assert_null(virtio_pci_open(VIRTIO_TYPE_NETWORK, &error));
+	assert_int_equal(error, -ENOSPC);
+	assert_non_null(strstr(output, "firmware gave BAR 1 no address; pci="));
+}
+
+static void a_bridge_is_not_changed(void **state)
+{
+	struct pci_function behind = { .bus = 5, .device = 2 }, bridge = { .device = 3 };
+
+	assert_int_equal(boot_with("pci=0,0xfe000000,1M"), 0);
+	add_bridge(0, 3, 5);
+	add_unassigned_network(5, 2);
+	assert_int_equal(pci_assign(&behind), -ENOSPC);
+	assert_non_null(strstr(output, "behind a bridge"));
+	assert_int_equal(find(5, 2, 0)->words[8], 0xc);
+	assert_int_equal(pci_assign(&bridge), -EIO);
+	assert_int_equal(find(0, 3, 0)->words[6], 5 << 8);
+}
+
+static void a_window_is_cut_into_aligned_pieces(void **state)
+{
+	assert_int_equal(boot_with("pci=0,0xc0001000,65532K"), 0); /* to 0xc4000000 */
+	assert_int_equal(pci_window_take(0), 0);
+	assert_int_equal(pci_window_take(16), 0xc0001000);
+	assert_int_equal(pci_window_take(16), 0xc0002000);
+	assert_int_equal(pci_window_take(1 << 20), 0xc0100000);
+	assert_int_equal(pci_window_take(64 << 20), 0);
+	assert_int_equal(pci_window_take(1ull << 63), 0);
+	assert_int_equal(pci_window_take(32 << 20), 0xc2000000);
+	assert_int_equal(pci_window_take(16), 0);
+	/* To the last byte below 4 GiB. */
+	assert_int_equal(boot_with("pci=0,4294963200,4K"), 0);
+	assert_int_equal(pci_window_take(4096), 0xfffff000);
+	assert_int_equal(pci_window_take(4096), 0);
+	assert_int_equal(boot_with("pci=0"), 0);
+	assert_int_equal(pci_window_take(4096), 0);
+}
+
+static void finds_configuration_space_where_told(void **state)
+{
+	unsigned n = 0;
+
+	memset(config_memory, 0xff, sizeof(config_memory));
+	memcpy(config_memory + (3 << 15), "\xf4\x1a\x41\x10", 4); /* device 3 */
+	memset(config_memory + (3 << 15) + 4, 0, 60);
+	assert_int_equal(boot_with("pci=0xB0000000"), 0);
+	assert_false(pci_enumerate(count, &n));
+	assert_int_equal(n, 1);
+	assert_int_equal(naccesses, 0);
+	/* And is back at the ports without. */
+	assert_int_equal(boot_with("pci=0"), 0);
+	assert_false(pci_enumerate(count, &n));
+	assert_int_equal(n, 2);
+	assert_in_range(naccesses, 1, 400);
+	assert_string_equal(output, "");
+}
+
+static void a_machine_without_functions_is_said(void **state)
+{
+	unsigned n = 0;
+
+	nfunctions = 0;
+	assert_false(pci_enumerate(count, &n));
+	assert_int_equal(n, 0);
+	assert_non_null(strstr(output, "pci= tells"));
+}
+
+static void refuses_nonsense(void **state)
+{
+	static const struct {
+		const char *line, *because;
+	} cases[] = {
+		{ "pci", "needs a value" },
+		{ "pci=", "must be ECAM" },
+		{ "pci=0x", "must be ECAM" },
+		{ "pci=0xg0000000", "must be ECAM" },
+		{ "pci=e0000000", "must be ECAM" },
+		{ "pci=-1", "must be ECAM" },
+		{ "pci=0x1e000000000000000", "must be ECAM" },
+		{ "pci=000000000000000000000000000000", "must be ECAM" },
+		{ "pci=0xe0000000,", "must be ECAM" },
+		{ "pci=0xe0000000,0xc0000000", "must be ECAM" },
+		{ "pci=0xe0000000,0xc0000000,", "must be ECAM" },
+		{ "pci=0xe0000000,0xc0000000,1M,", "must be ECAM" },
+		{ "pci=0xe0000000,0xc0000000 1M", "must be ECAM" },
+		{ "pci=0xe1000000", "multiple of 256M" },
+		{ "pci=4G", "multiple of 256M" },
+		{ "pci=0xfffffffff0000000", "multiple of 256M" },
+		{ "pci=0xe0000000,0,1M", "multiples of 4K" },
+		{ "pci=0xe0000000,0xc0000000,0", "multiples of 4K" },
+		{ "pci=0xe0000000,0xc0000800,1M", "multiples of 4K" },
+		{ "pci=0xe0000000,0xc0000000,1", "multiples of 4K" },
+		{ "pci=0xe0000000,4G,1M", "below 4G" },
+		{ "pci=0xe0000000,0xf0000000,257M", "below 4G" },
+		{ "pci=0xe0000000,0xf0000000,0xfffffffffffff000", "below 4G" },
+		{ "pci=0xe0000000,0xd0000000,260M", "configuration space" },
+		{ "pci=0xe0000000,0xe0000000,4K", "configuration space" },
+		{ "pci=0xe0000000,0xeffff000,4K", "configuration space" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (boot_with(cases[i].line) != 2)
+			fail_msg("'%s' is accepted", cases[i].line);
+		if (!strstr(output, cases[i].because))
+			fail_msg("'%s' gives '%s'", cases[i].line, output);
+		assert_int_equal(pci_window_config(), 0); /* nothing of it is taken */
+		assert_int_equal(pci_window_take(4096), 0);
+	}
+	assert_int_equal(boot_with("pci=0xe0000000,0xd0000000,256M"), 0);
+	assert_int_equal(boot_with("pci=0xe0000000,0xf0000000,4K"), 0);
+}
+
 #define RUN(test) cmocka_unit_test_setup(test, setup)
 
 int main(void)
@@ -306,6 +542,16 @@ int main(void)
 		RUN(refuses_structures_outside_their_bar),
 		RUN(refuses_a_doorbell_outside_its_structure),
 		RUN(a_table_outside_its_bar_is_no_table),
+		RUN(assigns_what_is_unassigned),
+		RUN(a_device_works_once_assigned),
+		RUN(leaves_alone_what_is_assigned),
+		RUN(an_exhausted_window_is_said),
+		RUN(no_window_is_said),
+		RUN(a_bridge_is_not_changed),
+		RUN(a_window_is_cut_into_aligned_pieces),
+		RUN(finds_configuration_space_where_told),
+		RUN(a_machine_without_functions_is_said),
+		RUN(refuses_nonsense),
 	};
 
 	return cmocka_run_group_tests_name("pci", tests, NULL, NULL);

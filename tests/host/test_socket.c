@@ -60,7 +60,9 @@ static int get(struct socket *socket, int level, int name)
 
 static void what_cannot_be_made(void **state)
 {
-	static const struct { int family, type, protocol, error; } cases[] = {
+	static const struct {
+		int family, type, protocol, error;
+	} cases[] = {
 		{ AF_INET6, SOCK_STREAM, 0, -EAFNOSUPPORT },
 		{ AF_UNIX, SOCK_STREAM, 0, -EAFNOSUPPORT },
 		{ AF_INET, SOCK_RAW, 0, -ESOCKTNOSUPPORT },
@@ -70,20 +72,23 @@ static void what_cannot_be_made(void **state)
 	int error;
 
 	for (unsigned i = 0; i < array_size(cases); i++) {
-		assert_null(socket_create(cases[i].family, cases[i].type, cases[i].protocol, &error));
+		assert_null(
+		    socket_create(cases[i].family, cases[i].type, cases[i].protocol, &error));
 		assert_int_equal(error, cases[i].error);
 	}
 }
 
 static void options_are_kept(void **state)
 {
-	static const struct { int level, name, set, get; } cases[] = {
+	static const struct {
+		int level, name, set, get;
+	} cases[] = {
 		{ SOL_SOCKET, SO_REUSEADDR, 1, 1 },   { SOL_SOCKET, SO_REUSEPORT, 1, 1 },
 		{ SOL_SOCKET, SO_KEEPALIVE, 5, 1 },   { SOL_SOCKET, SO_RCVBUF, 10000, 20000 },
 		{ SOL_SOCKET, SO_SNDBUF, 1, 2304 },   { IPPROTO_TCP, TCP_NODELAY, 1, 1 },
 		{ IPPROTO_TCP, TCP_CORK, 1, 1 },      { IPPROTO_TCP, TCP_KEEPIDLE, 60, 60 },
 		{ IPPROTO_TCP, TCP_KEEPINTVL, 7, 7 }, { IPPROTO_TCP, TCP_KEEPCNT, 3, 3 },
-		{ IPPROTO_IP, IP_TTL, 9, 9 },         { IPPROTO_IP, IP_TOS, 16, 16 },
+		{ IPPROTO_IP, IP_TTL, 9, 9 },	      { IPPROTO_IP, IP_TOS, 16, 16 },
 	};
 	struct socket *socket = make(SOCK_STREAM);
 	struct linger linger = { 1, 20 }, got = { 0 };
@@ -94,7 +99,8 @@ static void options_are_kept(void **state)
 		if (get(socket, cases[i].level, cases[i].name) != cases[i].get)
 			fail_msg("option %d of level %d", cases[i].name, cases[i].level);
 	}
-	assert_int_equal(socket_set_option(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	assert_int_equal(socket_set_option(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)),
+			 0);
 	assert_int_equal(socket_get_option(socket, SOL_SOCKET, SO_LINGER, &got, &len), 0);
 	assert_int_equal(got.l_onoff, 1);
 	assert_int_equal(got.l_linger, 20);
@@ -362,9 +368,10 @@ static void sniff(const uint8_t *frame, uint32_t len)
 static void an_echo_request_in_parts(void **state)
 {
 	uint8_t request[] = {
-		2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, /* Ethernet */
-		0x45, 0, 0, 36, 0, 1, 0, 0, 64, 1, 0x66, 0xd6, 10, 0, 0, 2, 10, 0, 0, 1,
-		8, 0, 0xc4, 0xb7, 0x12, 0x34, 0, 1, 'p', 'i', 'n', 'g', '!', '!', '!', '!',
+		2,    0,   0,	0,   0,	  1,   2, 0,	0,    0,    0,	  2,	8,  0, /* Ethernet */
+		0x45, 0,   0,	36,  0,	  1,   0, 0,	64,   1,    0x66, 0xd6, 10, 0,	 0,
+		2,    10,  0,	0,   1,	  8,   0, 0xc4, 0xb7, 0x12, 0x34, 0,	1,  'p', 'i',
+		'n',  'g', '!', '!', '!', '!',
 	};
 
 	/* lwIP wants the ICMP header in the first part. */

@@ -33,10 +33,9 @@ unsigned virtio_net_queue_pairs(void)
 	return queue_pairs;
 }
 
-struct flow *flow_find(const struct flow_key *key, uint32_t hash)
-{
-	return known;
-}
+static struct flow *buckets[FLOW_BUCKETS];
+struct flow **flow_table = buckets;
+READ_MOSTLY uint64_t flow_hash_key[2];
 
 bool flow_may_be_on(core_id_t core, uint32_t hash)
 {
@@ -87,9 +86,15 @@ static core_id_t steer_segment(uint8_t flags, uint32_t hash, uint64_t tried)
 		.sequence = 1000,
 		.key = { .local_address = 1, .local_port = PORT(80), .remote_port = PORT(5000) },
 	};
-	struct flow *flow;
+	struct flow *flow, **bucket = &buckets[hash % FLOW_BUCKETS];
+	core_id_t core;
 
-	return steer(&frame, tried, &flow);
+	if (known)
+		known->key = frame.key;
+	*bucket = known;
+	core = steer(&frame, tried, &flow);
+	*bucket = NULL;
+	return core;
 }
 
 static struct port_binding *listen_on(uint64_t cores_mask)
@@ -232,14 +237,10 @@ static void ports_are_shared_as_on_linux(void **state)
 		uint32_t address, second_address;
 		int error;
 	} cases[] = {
-		{ 0, 0, 0, 0, 0, 0, 0, -EADDRINUSE },
-		{ 0, 0, 0, 0, 0, 1, 2, 0 },
-		{ 0, 0, 0, 0, 0, 1, 0, -EADDRINUSE },
-		{ 1, 0, 0, 1, 0, 0, 0, 0 },
-		{ 1, 0, 0, 0, 0, 0, 0, -EADDRINUSE },
-		{ 1, 0, 1, 1, 0, 0, 0, -EADDRINUSE },
-		{ 0, 1, 1, 0, 1, 0, 0, 0 },
-		{ 0, 1, 1, 0, 0, 0, 0, -EADDRINUSE },
+		{ 0, 0, 0, 0, 0, 0, 0, -EADDRINUSE }, { 0, 0, 0, 0, 0, 1, 2, 0 },
+		{ 0, 0, 0, 0, 0, 1, 0, -EADDRINUSE }, { 1, 0, 0, 1, 0, 0, 0, 0 },
+		{ 1, 0, 0, 0, 0, 0, 0, -EADDRINUSE }, { 1, 0, 1, 1, 0, 0, 0, -EADDRINUSE },
+		{ 0, 1, 1, 0, 1, 0, 0, 0 },	      { 0, 1, 1, 0, 0, 0, 0, -EADDRINUSE },
 		{ 0, 1, 1, 1, 0, 0, 0, -EADDRINUSE },
 	};
 
@@ -248,12 +249,13 @@ static void ports_are_shared_as_on_linux(void **state)
 		struct port_binding *a, *b = NULL;
 
 		assert_int_equal(ports_bind(IP_PROTO_TCP, cases[i].address, PORT(80),
-					    cases[i].reuse_address, cases[i].reuse_port, &a), 0);
+					    cases[i].reuse_address, cases[i].reuse_port, &a),
+				 0);
 		if (cases[i].listening)
 			assert_int_equal(ports_listen(a, 3), 0);
 		if (ports_bind(IP_PROTO_TCP, cases[i].second_address, PORT(80),
-			       cases[i].second_reuse_address, cases[i].second_reuse_port, &b) !=
-		    cases[i].error)
+			       cases[i].second_reuse_address, cases[i].second_reuse_port,
+			       &b) != cases[i].error)
 			fail_msg("case %u", i);
 		ports_release(a);
 		if (b)

@@ -128,8 +128,8 @@ static void transfer(struct socket *from, struct socket *to, uint32_t total)
 		uint32_t before = sent + received;
 		ssize_t n;
 
-		for (uint32_t len = min(total - sent, 1 + model_random() % (uint32_t)sizeof(out)); len;
-		     len = min(total - sent, 1 + model_random() % (uint32_t)sizeof(out))) {
+		for (uint32_t len = min(total - sent, 1 + model_random() % (uint32_t)sizeof(out));
+		     len; len = min(total - sent, 1 + model_random() % (uint32_t)sizeof(out))) {
 			for (uint32_t i = 0; i < len; i++)
 				out[i] = pattern(sent + i);
 			n = model_send(from, out, len);
@@ -152,8 +152,13 @@ static void transfer(struct socket *from, struct socket *to, uint32_t total)
 
 static void a_stream_survives_the_wire(void **state)
 {
-	static const struct { unsigned loss, doubled, delayed; } wires[] = {
-		{ 0, 0, 0 }, { 10, 10, 50 }, { 50, 20, 100 }, { 0, 0, 500 },
+	static const struct {
+		unsigned loss, doubled, delayed;
+	} wires[] = {
+		{ 0, 0, 0 },
+		{ 10, 10, 50 },
+		{ 50, 20, 100 },
+		{ 0, 0, 500 },
 	};
 	struct socket *listener = model_listen(80, 16), *client, *server;
 
@@ -218,7 +223,8 @@ static void nothing_is_left_after_chaos(void **state)
 				*slot = NULL;
 				break;
 			case 1:
-				socket_set_option(*slot, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+				socket_set_option(*slot, SOL_SOCKET, SO_LINGER, &reset,
+						  sizeof(reset));
 				socket_close(*slot);
 				*slot = NULL;
 				break;
@@ -422,9 +428,7 @@ static void inject_syn(uint32_t source, uint16_t port)
 	model_inject(frame, sizeof(frame));
 }
 
-static void no_answer(const uint8_t *frame, uint32_t len)
-{
-}
+static void no_answer(const uint8_t *frame, uint32_t len) {}
 
 static void a_flood_of_syns_keeps_nobody_out(void **state)
 {
@@ -473,7 +477,7 @@ static void idle_connections_cost_nothing(void **state)
 	for (uint32_t bucket = 0; bucket < FLOW_BUCKETS; bucket++) {
 		unsigned length = 0;
 
-		for (const struct flow *flow = flow_bucket(bucket); flow; flow = flow->next)
+		for (const struct flow *flow = flow_table[bucket]; flow; flow = flow->next)
 			length++;
 		longest = max(longest, length);
 	}

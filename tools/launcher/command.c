@@ -69,6 +69,15 @@ static const char *quote(const char *argument, const char **quotes)
 	return NULL;
 }
 
+/* Neither firmware nor ACPI tells these on microvm: configuration space, and the 512 MiB for the
+ * BARs of devices. They are QEMU's PCIE_ECAM_BASE, PCIE_MMIO_BASE and PCIE_MMIO_SIZE there. */
+#define MICROVM_PCI "0xe0000000,0xc0000000,512M"
+
+static bool is_microvm(const struct options *options)
+{
+	return !strcmp(options->machine, "microvm");
+}
+
 static const char *add_command_line(struct command *command, const struct options *options)
 {
 	char *line = NULL;
@@ -78,7 +87,8 @@ static const char *add_command_line(struct command *command, const struct option
 
 	if (!stream)
 		abort();
-	/* The image's name, without the folder it lies in here, becomes argv[0]. */
+	if (is_microvm(options))
+		fprintf(stream, "pci=%s ", MICROVM_PCI);
 	if (options->ip)
 		fprintf(stream, "ip=%s ", options->ip);
 	for (unsigned i = 0; i < options->nappend; i++)
@@ -109,9 +119,8 @@ const char *command_build(struct command *command, const struct options *options
 	add(command, "-machine");
 	/* microvm: with PCI, because its other transport gives a device one interrupt, and with ACPI. */
 	add(command, "%s",
-	    !strcmp(options->machine, "microvm")
-		? "microvm,pcie=on,acpi=on,rtc=on,auto-kernel-cmdline=off"
-		: options->machine);
+	    is_microvm(options) ? "microvm,pcie=on,acpi=on,rtc=on,auto-kernel-cmdline=off"
+				: options->machine);
 	add(command, "-accel");
 	add(command, "%s", kvm ? "kvm" : "tcg,thread=multi");
 	add(command, "-cpu");

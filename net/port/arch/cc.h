@@ -18,7 +18,7 @@
 #define SZT_F "zu"
 
 void lwip_assertion_failed(const char *message, const char *file, int line)
-	__attribute__((noreturn));
+    __attribute__((noreturn));
 #define LWIP_PLATFORM_ASSERT(message) lwip_assertion_failed(message, __FILE__, __LINE__)
 #define LWIP_PLATFORM_DIAG(message)                                                                \
 	do {                                                                                       \
