@@ -10,7 +10,7 @@
 
 app_folder := $(if $(wildcard apps/$(APP)/.),apps/$(APP),$(patsubst %/,%,$(APP)))
 app_folders := $(sort $(patsubst %/,%,$(dir $(wildcard apps/*/*.c))) \
-	$(if $(wildcard tests/guest/*.c),tests/guest) $(app_folder))
+	$(patsubst %/,%,$(dir $(wildcard tests/guest/*.c tests/system/*/*.c))) $(app_folder))
 
 # ---- the kernel: one object whose names do not meet the application's ----
 #

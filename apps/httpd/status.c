@@ -148,19 +148,22 @@ static void append_rows(struct text *text, const struct core_table *table)
 size_t status_render_page(const char *page, size_t length, char *out, size_t size)
 {
 	static const char marker[] = "<!--cores-->";
-	static __thread struct core_table table;
+	struct core_table *table = malloc(sizeof(*table));
 	const char *place = memmem(page, length, marker, sizeof(marker) - 1);
 	struct text text = { out, out + size, false };
 
+	if (!table)
+		return 0;
 	if (!place) {
 		append_bytes(&text, page, length);
 	} else {
-		read_core_table(&table);
+		read_core_table(table);
 		append_bytes(&text, page, (size_t)(place - page));
-		append_rows(&text, &table);
+		append_rows(&text, table);
 		place += sizeof(marker) - 1;
 		append_bytes(&text, place, (size_t)(page + length - place));
 	}
+	free(table);
 	return text.overflow ? 0 : (size_t)(text.at - out);
 }
 
@@ -187,8 +190,11 @@ static void append_totals(struct text *text, char *buffer, size_t size)
 
 size_t status_render_metrics(char *out, size_t size)
 {
-	static __thread struct core_table table;
+	struct core_table *table = malloc(sizeof(*table));
 	struct text text = { out, out + size, false };
+
+	if (!table)
+		return 0;
 
 	append(&text, "# HELP httpd_requests_total Requests answered.\n"
 		      "# TYPE httpd_requests_total counter\n");
@@ -211,15 +217,16 @@ size_t status_render_metrics(char *out, size_t size)
 		append(&text, "httpd_refused_total{core=\"%d\"} %llu\n", worker_cores[i],
 		       (unsigned long long)count_of(i, refused));
 
-	read_core_table(&table);
-	for (unsigned column = 1; column < table.ncolumns; column++) {
-		if (!is_counter(table.names[column]))
+	read_core_table(table);
+	for (unsigned column = 1; column < table->ncolumns; column++) {
+		if (!is_counter(table->names[column]))
 			continue;
-		append(&text, "# TYPE lavra_%s_total counter\n", table.names[column]);
-		for (unsigned core = 0; core < table.ncores; core++)
-			append(&text, "lavra_%s_total{core=\"%u\"} %llu\n", table.names[column],
-			       core, (unsigned long long)table.values[core][column]);
+		append(&text, "# TYPE lavra_%s_total counter\n", table->names[column]);
+		for (unsigned core = 0; core < table->ncores; core++)
+			append(&text, "lavra_%s_total{core=\"%u\"} %llu\n", table->names[column],
+			       core, (unsigned long long)table->values[core][column]);
 	}
-	append_totals(&text, table.text, sizeof(table.text));
+	append_totals(&text, table->text, sizeof(table->text));
+	free(table);
 	return text.overflow ? 0 : (size_t)(text.at - out);
 }

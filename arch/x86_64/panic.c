@@ -91,6 +91,18 @@ static bool is_text(uint64_t address)
 	return address >= (uint64_t)text_start && address < (uint64_t)text_end;
 }
 
+/* Has the function at `rip` not made its frame there? Short functions that call nothing make none. A
+ * frame is made by `push %rbp; mov %rsp,%rbp`, one byte and three. */
+static bool is_frameless(uint64_t rip)
+{
+	uint64_t distance;
+
+	if (!is_text(rip))
+		return true; /* a call of what is no code */
+	return symbol_name(rip, &distance) != NULL &&
+	       (distance < 4 || *(const uint8_t *)(rip - distance) != 0x55);
+}
+
 /* Frames are linked by rbp: [rbp] is the caller's, [rbp + 8] the return address. Nothing is
  * believed. */
 static void print_backtrace(const struct trap_frame *frame)
@@ -99,8 +111,9 @@ static void print_backtrace(const struct trap_frame *frame)
 
 	kprintf("backtrace:\n");
 	print_address("  ", frame->rip);
-	/* A call of what is no code: the caller is where the call left it. */
-	if (!is_text(frame->rip) && can_read(frame->rsp))
+	/* Then the caller is where the call left it. */
+	if (is_frameless(frame->rip) && can_read(frame->rsp) && is_text(*(uint64_t *)frame->rsp) &&
+	    !(can_read(rbp + 8) && *(uint64_t *)(rbp + 8) == *(uint64_t *)frame->rsp))
 		print_address("  ", *(uint64_t *)frame->rsp);
 	for (unsigned i = 0; i < MAX_FRAMES; i++) {
 		uint64_t next, return_address;

@@ -105,14 +105,15 @@ class Guest:
 
     def wait_up(self, timeout=60):
         """Seconds from start to the first complete HTTP answer."""
-        end = time.monotonic() + timeout
+        end, patience = time.monotonic() + timeout, 0.2
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the guest ended with status {self.process.returncode}:\n{self.console()}")
             try:
                 # A SYN that nobody was there to hear is sent again after a second: give up sooner.
                 self.connect(timeout=0.05).close()
-                status, _, _ = self.get("/hello.txt", timeout=5)
+                patience = min(2 * patience, 5)
+                status, _, _ = self.get("/hello.txt", timeout=patience)
                 if status == 200:
                     return time.monotonic() - self.started
             except (OSError, http.client.HTTPException):
