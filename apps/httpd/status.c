@@ -188,6 +188,23 @@ static void append_totals(struct text *text, char *buffer, size_t size)
 	}
 }
 
+static const struct {
+	const char *name, *type, *help;
+	size_t offset;
+} metrics[] = {
+#define METRIC(name, type, field, help)                                                            \
+	{                                                                                          \
+		"httpd_" name, type, help, offsetof(struct worker_counts, field)                   \
+	}
+	METRIC("requests_total", "counter", requests, "Requests answered."),
+	METRIC("connections_accepted_total", "counter", accepted, "Connections accepted."),
+	METRIC("connections", "gauge", open, "Connections open now."),
+	METRIC("refused_total", "counter", refused, "Requests refused with a 4xx or 5xx status."),
+	METRIC("timeouts_total", "counter", timeouts, "Connections closed for their silence."),
+	METRIC("sent_bytes_total", "counter", bytes_sent, "Bytes of answers sent."),
+#undef METRIC
+};
+
 size_t status_render_metrics(char *out, size_t size)
 {
 	struct core_table *table = malloc(sizeof(*table));
@@ -196,26 +213,17 @@ size_t status_render_metrics(char *out, size_t size)
 	if (!table)
 		return 0;
 
-	append(&text, "# HELP httpd_requests_total Requests answered.\n"
-		      "# TYPE httpd_requests_total counter\n");
-	for (unsigned i = 0; i < nworkers; i++)
-		append(&text, "httpd_requests_total{core=\"%d\"} %llu\n", worker_cores[i],
-		       (unsigned long long)count_of(i, requests));
-	append(&text, "# HELP httpd_connections_accepted_total Connections accepted.\n"
-		      "# TYPE httpd_connections_accepted_total counter\n");
-	for (unsigned i = 0; i < nworkers; i++)
-		append(&text, "httpd_connections_accepted_total{core=\"%d\"} %llu\n",
-		       worker_cores[i], (unsigned long long)count_of(i, accepted));
-	append(&text, "# HELP httpd_connections Connections open now.\n"
-		      "# TYPE httpd_connections gauge\n");
-	for (unsigned i = 0; i < nworkers; i++)
-		append(&text, "httpd_connections{core=\"%d\"} %llu\n", worker_cores[i],
-		       (unsigned long long)count_of(i, open));
-	append(&text, "# HELP httpd_refused_total Requests refused with a 4xx or 5xx status.\n"
-		      "# TYPE httpd_refused_total counter\n");
-	for (unsigned i = 0; i < nworkers; i++)
-		append(&text, "httpd_refused_total{core=\"%d\"} %llu\n", worker_cores[i],
-		       (unsigned long long)count_of(i, refused));
+	for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
+		append(&text, "# HELP %s %s\n# TYPE %s %s\n", metrics[m].name, metrics[m].help,
+		       metrics[m].name, metrics[m].type);
+		for (unsigned i = 0; i < nworkers; i++) {
+			const uint64_t *count =
+			    (const void *)((const char *)&worker_counts[i] + metrics[m].offset);
+
+			append(&text, "%s{core=\"%d\"} %llu\n", metrics[m].name, worker_cores[i],
+			       (unsigned long long)__atomic_load_n(count, __ATOMIC_RELAXED));
+		}
+	}
 
 	read_core_table(table);
 	for (unsigned column = 1; column < table->ncolumns; column++) {
