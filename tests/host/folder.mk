@@ -6,7 +6,7 @@
 #   fuzz_NAME.c          LLVMFuzzerTestOneInput(), run for FUZZ_RUNS inputs
 #
 # A line `links: mm/frame.c posix/x.c` in the first comment names the kernel sources under test; the
-# word `lwip` stands for lwIP's.
+# word `lwip` stands for lwIP's. A line `libraries: -lx` names libraries of this system.
 # tests/host/support.c stands in for the console; a failed assertion or panic fails the test, and
 # expect_assert_failure() expects one.
 
@@ -25,6 +25,7 @@ host_tests := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 host_fuzzers := $(patsubst tests/host/%.c,%,$(wildcard tests/host/fuzz_*.c))
 host_kind = $(if $(filter fuzz_%,$(1)),fuzzer,$(if $(filter %_threads,$(1)),thread,address))
 host_link_words = $(shell sed -n '1,20s/.*links: *\([^*]*\).*/\1/p' tests/host/$(1).c)
+host_libraries = $(shell sed -n '1,20s/.*libraries: *\([^*]*\).*/\1/p' tests/host/$(1).c)
 host_links = $(foreach word,$(host_link_words),\
 	$(if $(filter lwip,$(word)),$(lwip_files:%=$(lwip_source)/src/%),$(word)))
 
@@ -42,7 +43,7 @@ $(foreach kind,address thread fuzzer,$(eval $(call host_objects,$(kind))))
 define host_program
 $(BUILD)/host/$(1): $(patsubst %,$(BUILD)/host/$(2)/%.o,tests/host/$(1).c tests/host/support.c $(3))
 	$$(quiet) HOSTLD $(1)
-	$$(Q)$$($(2)_cflags) -o $$@ $$^ $(if $(filter fuzzer,$(2)),,-lcmocka) -lck
+	$$(Q)$$($(2)_cflags) -o $$@ $$^ $(if $(filter fuzzer,$(2)),,-lcmocka) -lck $(call host_libraries,$(1))
 -include $(patsubst %,$(BUILD)/host/$(2)/%.d,tests/host/$(1).c tests/host/support.c $(3))
 endef
 $(foreach test,$(host_tests) $(host_fuzzers),\

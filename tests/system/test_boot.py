@@ -1,4 +1,5 @@
 """Machines, memory sizes, core counts; the messages of what goes wrong."""
+import re
 import subprocess
 
 from guest import LAVRA, Guest, image
@@ -41,6 +42,19 @@ def serves_with_16_GiB():
 def brings_up_64_cores():
     console = boots(cores=64, memory="512M")
     equal(sum(line.startswith("core ") for line in console.splitlines()), 64, "core lines on the console")
+
+
+@test
+def the_topology_is_the_one_that_was_given():
+    """Core lines against the -smp option, for threads, packages, and numbers that are no power of two."""
+    for sockets, cores, threads in ((1, 4, 1), (1, 2, 2), (2, 2, 2), (2, 3, 1), (1, 3, 2), (3, 1, 2)):
+        count = sockets * cores * threads
+        result = run_to_end("hello", "--cores", str(count), "--qemu-option", "-smp", "--qemu-option",
+                            f"{count},sockets={sockets},cores={cores},threads={threads}")
+        found = re.findall(r"^core (\d+): apic \d+, package (\d+), core (\d+), thread (\d+)$", result.stdout, re.M)
+        expected = [(str(n), str(n // (cores * threads)), str(n // threads % cores), str(n % threads))
+                    for n in range(count)]
+        equal(found, expected, f"cores with {sockets} sockets, {cores} cores, {threads} threads")
 
 
 def run_to_end(app, *options, arguments=()):
