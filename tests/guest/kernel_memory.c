@@ -32,10 +32,31 @@ static void trim(void *argument)
 
 static size_t free_when_trimmed(void)
 {
-	/* Twice: what the first round sends home, the second one finds there. */
-	core_call_all(trim, NULL);
-	core_call_all(trim, NULL);
-	return frame_free_count();
+	size_t count = 0, last;
+
+	/* What a round sends home the next one finds there, and what was deferred (a thread that
+	 * ended) is freed by and by: until nothing comes any more. */
+	do {
+		last = count;
+		thread_prepare_block();
+		thread_block(clock_ns() + 20 * NS_PER_MS);
+		core_call_all(trim, NULL);
+		core_call_all(trim, NULL);
+		count = frame_free_count();
+	} while (count != last);
+	return count;
+}
+
+/* Is at least what was free before free again, after a time? More may be: what an earlier case left
+ * to be freed by and by, on a slow host after its count was taken. */
+static bool is_free_again(size_t pages, size_t bytes)
+{
+	uint64_t end = clock_ns() + 5 * NS_PER_S;
+
+	while (free_when_trimmed() < pages || object_bytes_in_use() > bytes)
+		if (clock_ns() > end)
+			return false;
+	return true;
 }
 
 #define OBJECTS 500
@@ -74,8 +95,7 @@ KERNEL_TEST(objects_freed_on_other_cores_go_home)
 	}
 	for (core_id_t core = 0; core < ncores; core++)
 		object_free(shelf[core]);
-	CHECK_EQ(object_bytes_in_use(), bytes_before);
-	CHECK_EQ(free_when_trimmed(), free_before);
+	CHECK(is_free_again(free_before, bytes_before));
 }
 
 static void never_runs(void *argument)
@@ -148,10 +168,10 @@ KERNEL_TEST(without_memory_everything_fails_and_nothing_leaks)
 	CHECK_EQ(area_map(0, frame_free_count() * PAGE_SIZE, PROT_READ, POPULATE), -ENOMEM);
 	CHECK_EQ(area_resident_pages(), resident);
 	give_frames(SIZE_MAX);
-	CHECK(free_when_trimmed() + WAITING_TABLES > before);
+	CHECK(is_free_again(before - WAITING_TABLES + 1, SIZE_MAX));
 	/* And it all works again. */
 	make_tables();
-	CHECK(free_when_trimmed() + WAITING_TABLES > before);
+	CHECK(is_free_again(before - WAITING_TABLES + 1, SIZE_MAX));
 }
 
 KERNEL_TEST(a_kernel_stack_ends_in_a_guard)
