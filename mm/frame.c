@@ -183,11 +183,14 @@ static void set_stack_count(unsigned count)
 	ck_pr_store_uint(&page_stack.count, count);
 }
 
+/* A page fault while lock_buddies() touches the stack takes and gives pages of page_stack, too: what
+ * is in it is looked at afterwards. */
 static void stack_refill(void)
 {
-	unsigned count = page_stack.count;
+	unsigned count;
 
 	lock_buddies();
+	count = page_stack.count;
 	while (count < STACK_BATCH) {
 		paddr_t frame = take_block(0);
 
@@ -201,12 +204,15 @@ static void stack_refill(void)
 	ck_spinlock_unlock(&buddies.lock);
 }
 
-/* Give back the `drop` pages that lie deepest: the others are likelier to be in this core's caches. */
-static void stack_drain(unsigned drop)
+/* Give back all but `keep` pages, those that lie deepest: the others are likelier to be in this
+ * core's caches. */
+static void stack_drain(unsigned keep)
 {
-	unsigned kept = page_stack.count - drop;
+	unsigned kept, drop;
 
 	lock_buddies();
+	kept = min(page_stack.count, keep);
+	drop = page_stack.count - kept;
 	for (unsigned i = 0; i < drop; i++)
 		give_block(index_of(page_stack.frames[i]), 0);
 	memmove(page_stack.frames, page_stack.frames + drop, kept * sizeof(paddr_t));
@@ -248,7 +254,7 @@ static __attribute__((noinline)) paddr_t alloc_slowly(unsigned order)
 	if (!order)
 		return reclaimed ? alloc_page() : 0;
 	if (page_stack.count)
-		stack_drain(page_stack.count);
+		stack_drain(0);
 	return alloc_block(order);
 }
 
@@ -293,7 +299,7 @@ void frame_free(paddr_t frame, unsigned order)
 	}
 	set_state(index, CACHED);
 	if (unlikely(page_stack.count == STACK_PAGES))
-		stack_drain(STACK_BATCH);
+		stack_drain(STACK_PAGES - STACK_BATCH);
 	page_stack.frames[page_stack.count] = frame;
 	set_stack_count(page_stack.count + 1);
 }

@@ -69,6 +69,8 @@ static void note_frame(paddr_t frame, size_t size, void *argument)
 static void unmap(vaddr_t start, unsigned npages, struct frames *frames)
 {
 	frames->count = 0;
+	if (!npages)
+		return;
 	/* Only 2 MiB pages can make it fail, and a stack has none. */
 	if (arch_unmap(start, npages * PAGE_SIZE, note_frame, frames))
 		panic("kva: a stack cannot be unmapped");
@@ -77,7 +79,8 @@ static void unmap(vaddr_t start, unsigned npages, struct frames *frames)
 /* Not under the lock: other cores must be able to answer while they wait for it. */
 static void free_frames(vaddr_t start, unsigned npages, const struct frames *frames)
 {
-	tlb_shootdown(start, npages);
+	if (npages)
+		tlb_shootdown(start, npages);
 	for (unsigned i = 0; i < frames->count; i++)
 		frame_free(frames->frame[i], 0);
 }

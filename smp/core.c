@@ -38,7 +38,8 @@ void core_came_online(void)
 	/* Before anything of a removed mapping can be in our TLB. Pairs with the fence in
 	 * tlb_shootdown(): either it sees us online, or this flush comes after its change. */
 	ck_pr_fence_memory();
-	arch_tlb_flush_local(0, SIZE_MAX >> PAGE_SHIFT);
+	/* From the kernel's addresses on: their entries are global, others go along. */
+	arch_tlb_flush_local(KVA_START, SIZE_MAX >> PAGE_SHIFT);
 }
 
 /* Windows for cores 0..ncores-1; fewer cores if memory does not suffice. */

@@ -50,6 +50,7 @@ static READ_MOSTLY bool x2apic;
 static READ_MOSTLY volatile uint32_t *page; /* NULL in x2APIC mode */
 static bool initialised;
 static bool stopping;
+static CORE_LOCAL bool enabled; /* before that, messages cannot be sent: their MSR would fault */
 static CORE_LOCAL uint32_t timer_mode; /* LVT bits: one-shot or TSC deadline */
 
 static uint32_t read_register(unsigned reg)
@@ -131,6 +132,7 @@ void apic_init_core(void)
 	write_msr(MSR_APIC_BASE, base);
 	if (x2apic) /* from enabled only: SDM volume 3, figure 11-27 */
 		write_msr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
+	enabled = true;
 	write_register(REG_SPURIOUS, SPURIOUS_APIC_ENABLE | VECTOR_SPURIOUS);
 	write_register(REG_TASK_PRIORITY, 0);
 	last_lvt = read_register(REG_VERSION) >> 16 & 0xff;
@@ -208,7 +210,7 @@ void arch_stop_other_cores(void)
 {
 	/* The non-maskable interrupt also reaches a core that hangs with interrupts off. */
 	__atomic_store_n(&stopping, true, __ATOMIC_SEQ_CST);
-	if (initialised && ncores > 1)
+	if (enabled && ncores > 1)
 		send(0, ICR_NMI | ICR_ASSERT | ICR_ALL_BUT_SELF);
 }
 

@@ -4,6 +4,7 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/apic.h"
+#include "arch/x86_64/clock_rate.h"
 #include "arch/x86_64/io.h"
 #include "lavra/console.h"
 #include "smp/core.h"
@@ -12,25 +13,11 @@
 
 uint64_t clock_epoch_ns;
 
-/* A rate as a 32.32 fixed-point factor: value * factor >> 32, with a 128-bit product. */
-typedef uint64_t rate_t;
-
 static READ_MOSTLY uint64_t tsc_base; /* at clock_ns() == 0 */
 static READ_MOSTLY rate_t ns_per_tsc, tsc_per_ns, timer_per_ns;
 static READ_MOSTLY bool tsc_deadline;
 
 static CORE_LOCAL uint64_t armed_until = UINT64_MAX;
-
-static uint64_t scale(uint64_t value, rate_t rate)
-{
-	return (uint64_t)((unsigned __int128)value * rate >> 32);
-}
-
-/* (numerator << 32) / denominator, both below 2^32 * 10. */
-static rate_t make_rate(uint64_t numerator, uint64_t denominator)
-{
-	return ((numerator / denominator) << 32) + ((numerator % denominator) << 32) / denominator;
-}
 
 uint64_t clock_ns(void)
 {
@@ -41,15 +28,13 @@ uint64_t clock_ns(void)
 
 static void program(uint64_t deadline_ns)
 {
-	uint64_t now = clock_ns(), count;
+	uint64_t tsc = read_tsc(), now = scale(tsc - tsc_base, ns_per_tsc);
 
-	if (tsc_deadline) {
-		/* One tick late rather than early. A deadline of 0 would disarm. */
-		write_msr(MSR_TSC_DEADLINE, tsc_base + scale(deadline_ns, tsc_per_ns) + 1);
-		return;
-	}
-	count = deadline_ns > now ? scale(deadline_ns - now, timer_per_ns) + 1 : 1;
-	apic_timer_set((uint32_t)min(count, (uint64_t)APIC_TIMER_MAX));
+	if (tsc_deadline) /* never 0, which would disarm */
+		write_msr(MSR_TSC_DEADLINE, tsc + ticks_until(deadline_ns, now, tsc_per_ns));
+	else
+		apic_timer_set((uint32_t)min(ticks_until(deadline_ns, now, timer_per_ns),
+					     (uint64_t)APIC_TIMER_MAX));
 }
 
 /* An interrupt in the middle of this sees the new deadline, arms it, and is harmless. */

@@ -29,10 +29,12 @@ context_swap:
 	movl $0, PREEMPTED(%rdi)
 	cmpl $0, PREEMPTED(%rsi)
 	jne 1f
+	movzwl 4(%rsp), %eax
 	movq STACK_POINTER(%rsi), %rsp
 	ldmxcsr (%rsp)
-	fldcw 4(%rsp)
-	addq $8, %rsp
+	cmpw %ax, 4(%rsp)
+	jne 3f
+2:	addq $8, %rsp
 	popq %r15
 	popq %r14
 	popq %r13
@@ -40,6 +42,11 @@ context_swap:
 	popq %rbx
 	popq %rbp
 	ret
+	/* The exceptions that `from` has noted in the status word must not become those of `to`, which
+	 * may not mask them: fldcw itself would fault if one were pending (SDM volume 2, FLDCW). */
+3:	fnclex
+	fldcw 4(%rsp)
+	jmp 2b
 	/* Still on the stack of `from`, beneath what was saved. */
 1:	movq %rsi, %rdi
 	andq $-16, %rsp

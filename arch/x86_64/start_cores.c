@@ -201,11 +201,12 @@ void start_core_main(core_id_t core)
 	const char *missing;
 
 	assert(core == this_core);
+	/* First what a panic needs: to stop the others, and to say so. */
+	trap_init_core();
+	apic_init_core();
 	missing = cpu_enable_core();
 	if (missing)
 		panic("core %u lacks %s, which the boot core has", core, missing);
-	trap_init_core();
-	apic_init_core();
 	clock_init_core();
 	core_came_online();
 	lavra_main_secondary();

@@ -111,8 +111,9 @@ void table_page_retire(paddr_t page)
 
 void table_pages_flush_begin(void)
 {
-	/* Visible before the flush: that one is serialising (SDM volume 3, 8.3). */
-	__atomic_store_n(&flushes[this_core].begun, flushes[this_core].begun + 1, __ATOMIC_SEQ_CST);
+	/* Visible before the flush: that one is serialising (SDM volume 3, 8.3). In one step, since the
+	 * interrupts of two shootdowns may come in between: the count must not go back. */
+	__atomic_fetch_add(&flushes[this_core].begun, 1, __ATOMIC_SEQ_CST);
 }
 
 void table_pages_flush_end(void)

@@ -256,6 +256,69 @@ static void reserves_are_reclaimed_first(void **state)
 	free(frames);
 }
 
+/* ---- a page fault where kernel code touches its stack, before it takes the lock ---- */
+
+static unsigned fault_at; /* the how manieth touch from now on faults; 0: none */
+static paddr_t fault_frame;
+
+void stack_touched(void);
+void stack_touched(void)
+{
+	if (fault_at && --fault_at == 0) {
+		fault_frame = frame_alloc(0);
+		assert_true(fault_frame);
+		take(fault_frame, 0);
+	}
+}
+
+static paddr_t pages[PAGES];
+static size_t npages;
+
+static void take_pages(size_t wanted)
+{
+	while (npages < wanted && (pages[npages] = frame_alloc(0)))
+		take(pages[npages++], 0);
+}
+
+static void give_pages(size_t left)
+{
+	while (npages > left)
+		give(pages[--npages], 0);
+}
+
+/* No page was handed out twice, and none is missing. */
+static void all_is_there(void)
+{
+	assert_int_equal(fault_at, 0);
+	take_pages(PAGES);
+	assert_int_equal(npages + 1, initial_free);
+	give_pages(0);
+	give(fault_frame, 0);
+	assert_int_equal(frame_free_count(), initial_free);
+}
+
+static void a_page_fault_meanwhile_does_no_harm(void **state)
+{
+	/* When the core's stack of pages is full and gives some back, */
+	take_pages(100);
+	fault_at = 1;
+	give_pages(0);
+	all_is_there();
+
+	/* when it is empty and gets some, */
+	fault_at = 1;
+	take_pages(100);
+	give_pages(0);
+	all_is_there();
+
+	/* and when it gives all back, since memory is out: the second lock that is taken then. */
+	take_pages(PAGES);
+	give_pages(npages - 20);
+	fault_at = 2;
+	assert_int_equal(frame_alloc(5), 0);
+	all_is_there();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +330,7 @@ int main(void)
 		cmocka_unit_test(wrong_frees_are_found_out),
 		cmocka_unit_test(marks_belong_to_whole_blocks),
 		cmocka_unit_test(reserves_are_reclaimed_first),
+		cmocka_unit_test(a_page_fault_meanwhile_does_no_harm),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -126,12 +126,30 @@ static void exhaustion_leaves_nothing_behind(void **state)
 	expect_assert_failure(kva_stack_free((void *)(KVA_START + 64), 1));
 }
 
+static void without_frames_there_is_no_stack(void **state)
+{
+	paddr_t frames[RAM / PAGE_SIZE];
+	size_t count = 0, free_before = frame_free_count();
+
+	/* Not the size of a cached one; the note about its addresses comes from a slab that is there. */
+	kva_stack_free(kva_stack_alloc(9), 9);
+	while ((frames[count] = frame_alloc(0)))
+		count++;
+	assert_null(kva_stack_alloc(11));
+	assert_null(kva_stack_alloc(11));
+	while (count)
+		frame_free(frames[--count], 0);
+	assert_non_null(kva_stack_alloc(11));
+	assert_true(free_before - frame_free_count() <= 11 + 9 + 4 + fake_tables());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stacks_have_guards),
 		cmocka_unit_test(devices_are_mapped_uncached),
 		cmocka_unit_test(freed_stacks_are_used_again),
+		cmocka_unit_test(without_frames_there_is_no_stack),
 		cmocka_unit_test(exhaustion_leaves_nothing_behind),
 	};
 
