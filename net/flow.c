@@ -11,6 +11,7 @@
 #include "mm/object.h"
 #include "net/interface.h"
 #include "net/listener.h"
+#include "net/segment.h"
 #include "sched/timer.h"
 #include "smp/core.h"
 
@@ -325,6 +326,7 @@ static void begin_connection(struct flow *flow, struct tcp_pcb *pcb)
 {
 	flow->established = true;
 	counters.connections_opened++;
+	segment_settle_size(pcb);
 	pcb->cwnd = max(pcb->cwnd, (tcpwnd_size_t)INITIAL_WINDOW_SEGMENTS * pcb->mss);
 }
 
@@ -345,6 +347,7 @@ static void settle(struct tcp_pcb *pcb)
 {
 	struct flow *flow = flow_of(pcb);
 
+	segment_done(flow, pcb);
 	if (unlikely(!flow->established)) {
 		if (!flow->hashed)
 			hash_insert(flow);

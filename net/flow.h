@@ -35,6 +35,7 @@ struct flow {
 	uint8_t list; /* enum flow_list: which list `link` is in */
 	bool hashed;
 	bool established; /* was, at some time */
+	bool window_lent; /* by net/segment.c: the receive window is one byte too large */
 	bool recovering; /* NewReno: from the third duplicate ACK until `recover` is acknowledged */
 	struct list link;
 	struct list half_open_link; /* in state SYN_RCVD: oldest first */

@@ -70,6 +70,7 @@ static inline void tcp_receive_plain(struct packet *packet, const struct frame *
 /* A piece of a packet, on core 0. The whole is a new packet, for whom it may concern. */
 static void receive_fragment(struct packet *packet, const struct frame *frame)
 {
+	bool from_wire = packet_state(packet)->from_wire;
 	struct pbuf *pbuf = packet_to_pbuf(packet, frame->ip_offset, frame->ip_len);
 	struct packet *whole;
 
@@ -90,9 +91,11 @@ static void receive_fragment(struct packet *packet, const struct frame *frame)
 	else
 		counters.rx_drops++;
 	pbuf_free(pbuf);
+	if (!whole)
+		return;
 	/* Its transport checksum is not verified yet: `checksum_valid` is false. */
-	if (whole)
-		interface_receive(whole);
+	packet_state(whole)->reassembled = from_wire;
+	interface_receive(whole);
 }
 
 /* Tell lwIP what of this frame it has to verify. */
@@ -104,8 +107,10 @@ static inline void set_checks(struct netif *netif, const struct packet *packet)
 
 static void receive_here(struct packet *packet, const struct frame *frame, struct flow *flow)
 {
-	struct netif *netif = packet_state(packet)->from_wire ? &ethernet_interface
-							      : &loopback_interface;
+	bool from_wire = packet_state(packet)->from_wire;
+	/* Answers (to a ping, say) leave where the packet came in. */
+	struct netif *netif = from_wire || packet_state(packet)->reassembled ? &ethernet_interface
+									     : &loopback_interface;
 	struct pbuf *pbuf;
 
 	if (frame->kind == FRAME_FRAGMENT) {
@@ -118,8 +123,10 @@ static void receive_here(struct packet *packet, const struct frame *frame, struc
 		tcp_receive_plain(packet, frame, netif);
 	} else {
 		pbuf = packet_to_pbuf(packet, 0, (uint32_t)frame->ip_offset + frame->ip_len);
-		if (pbuf)
-			netif->input(pbuf, netif);
+		if (pbuf && from_wire)
+			ethernet_input(pbuf, netif);
+		else if (pbuf)
+			ip4_input(pbuf, netif);
 	}
 	flow_detach();
 }

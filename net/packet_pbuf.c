@@ -5,6 +5,10 @@
 
 #include "lavra/counters.h"
 #include "mm/object.h"
+#include "net/pressure.h"
+
+/* What is shorter is rarely kept: acknowledgements, which make memory free. */
+#define SHORT_PACKET 256u
 
 CORE_LOCAL unsigned packets_held;
 CORE_LOCAL unsigned packets_held_max;
@@ -80,9 +84,11 @@ static inline struct pbuf *part_to_pbuf(struct packet *packet, uint8_t *data, ui
 
 static struct pbuf *copy_to_pbuf(struct packet *packet, uint32_t offset, uint32_t len)
 {
-	struct pbuf *pbuf = pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_RAM);
+	struct pbuf *pbuf = NULL;
 	uint32_t at = 0;
 
+	if (len <= SHORT_PACKET || pressure_allows(len))
+		pbuf = pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_RAM);
 	if (!pbuf) {
 		counters.rx_drops++;
 		packet_free(packet);

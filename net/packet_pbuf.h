@@ -17,6 +17,7 @@ struct packet_state {
 	uint64_t tried; /* cores that had the packet and did not know its connection */
 	bool allocated; /* an object of ours, not a receive buffer */
 	bool from_wire; /* begins with an Ethernet header */
+	bool reassembled; /* came in pieces through the Ethernet interface; without its header */
 };
 _Static_assert(sizeof(struct packet_state) <= sizeof(((struct packet *)0)->stack_private),
 	       "a packet holds the network's state");

@@ -47,6 +47,7 @@ struct tcp_socket {
 	bool receive_shut, send_shut;
 	bool small_outstanding; /* `small_end` means something */
 	bool wants_space; /* a send fell short: tell when there is room */
+	bool starved; /* it did for want of memory; until lwIP calls back */
 };
 
 struct datagram {

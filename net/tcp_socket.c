@@ -14,6 +14,7 @@
 #include "net/interface.h"
 #include "net/listener.h"
 #include "net/ports.h"
+#include "net/pressure.h"
 #include "smp/core.h"
 
 #include "lwip/priv/tcp_priv.h"
@@ -29,6 +30,8 @@
 /* Room in the send queue at which a writer that waits is told (Linux: a third). */
 #define SEND_ROOM (TCP_SND_BUF / 3)
 #define WRITE_CHUNK 32768u
+/* While memory is short a connection has this much on its way, so that all of them get on. */
+#define PRESSED_CHUNK 4096u
 
 /* ---- the queue of received data ---- */
 
@@ -53,7 +56,9 @@ static void queue_append(struct tcp_socket *tcp, struct pbuf *chain)
 static bool queue_gather(struct tcp_socket *tcp, struct pbuf *pbuf)
 {
 	if (!tcp->collector || tcp->collector_room < pbuf->tot_len) {
-		struct pbuf *collector = pbuf_alloc(PBUF_RAW, COLLECTOR_SIZE, PBUF_RAM);
+		struct pbuf *collector = pressure_allows(COLLECTOR_SIZE)
+					     ? pbuf_alloc(PBUF_RAW, COLLECTOR_SIZE, PBUF_RAM)
+					     : NULL;
 
 		if (!collector)
 			return false;
@@ -160,6 +165,7 @@ static inline bool has_send_room(const struct tcp_pcb *pcb)
 
 static void tell_send_room(struct socket *socket, const struct tcp_pcb *pcb)
 {
+	socket->tcp.starved = false;
 	if (socket->tcp.wants_space && has_send_room(pcb)) {
 		socket->tcp.wants_space = false;
 		socket_tell(socket, EPOLLOUT);
@@ -468,6 +474,12 @@ static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, b
 			*error = ERR_BUF;
 			break;
 		}
+		if (unlikely(!pressure_allows(part))) {
+			*error = ERR_MEM;
+			if (pcb->snd_queuelen)
+				break;
+			part = min(part, PRESSED_CHUNK);
+		}
 		*error = tcp_write(pcb, data + written, (u16_t)part,
 				   TCP_WRITE_FLAG_COPY |
 				       (more || written + part < len ? TCP_WRITE_FLAG_MORE : 0));
@@ -511,8 +523,10 @@ ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 		tcp->wants_space = true;
 		/* Out of memory, perhaps with nothing on its way whose acknowledgement would
 		 * wake the writer. */
-		if (error != ERR_BUF)
+		if (error != ERR_BUF) {
+			tcp->starved = true;
 			tcp_poll(pcb, on_poll, 1);
+		}
 	}
 	if (sent)
 		push(socket, pcb, (flags & MSG_MORE) || socket->options.cork);
@@ -605,7 +619,7 @@ uint32_t tcp_socket_events(struct socket *socket)
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (!tcp->pcb || tcp->send_shut) {
 		events |= EPOLLOUT | EPOLLWRNORM;
-	} else if (has_send_room(tcp->pcb)) {
+	} else if (has_send_room(tcp->pcb) && !tcp->starved) {
 		events |= EPOLLOUT | EPOLLWRNORM;
 	} else {
 		tcp->wants_space = true; /* who asked wants to be told */

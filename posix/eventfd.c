@@ -34,13 +34,15 @@ struct eventfd {
 static void post_arrived(struct parcel *parcel)
 {
 	struct eventfd *event = container_of(parcel, struct eventfd, parcel);
-	/* Pairs with the fetch-add in counter_write_remote(). */
-	uint64_t posted = __atomic_exchange_n(&event->posted, 0, __ATOMIC_ACQ_REL);
+	uint64_t posted;
 
+	/* `posted` stays above zero, so that no late writer sends the parcel again. */
 	if (event->released) {
 		file_free(&event->file);
 		return;
 	}
+	/* Pairs with the fetch-add in counter_write_remote(). */
+	posted = __atomic_exchange_n(&event->posted, 0, __ATOMIC_ACQ_REL);
 	event->count = posted > COUNT_MAX - event->count ? COUNT_MAX : event->count + posted;
 	file_notify(&event->file, EPOLLIN | EPOLLRDNORM);
 }

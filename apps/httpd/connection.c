@@ -17,6 +17,8 @@
 
 #define IN_SIZE (2 * HTTP_HEADER_MAX)
 #define OUT_SIZE 65536
+#define FLUSH_AT 8192 /* answers are sent when there is this much, so that little has to be kept */
+#define HELD_SHARE 8 /* one part in this many of memory is for what connections wait with */
 #define COPY_MAX 4096 /* bodies up to here are copied beside their header */
 #define HEADER_ROOM 512 /* an answer's header is never longer */
 #define PAGE_SIZE_MAX 16384
@@ -37,6 +39,8 @@ struct worker *worker_create(struct worker_counts *counts)
 	if (!worker->in || !worker->out || !worker->page_bytes)
 		return NULL;
 	worker->epoll = -1;
+	worker->held_max = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) /
+			   HELD_SHARE / (size_t)sysconf(_SC_NPROCESSORS_ONLN);
 	worker->counts = counts;
 	worker->ends.next = worker->ends.previous = &worker->ends;
 	return worker;
@@ -80,13 +84,36 @@ void connection_open(struct worker *worker, int fd)
 	count(worker, open, 1);
 }
 
+/*
+ * Memory for what a connection cannot send or answer yet. NULL when all of them together have too
+ * much: who asks and does not read is then let go. (Memory that is out would be found out on writing
+ * to it, which ends the program.)
+ */
+static char *hold(struct worker *worker, const char *bytes, size_t length)
+{
+	char *held = worker->held + length <= worker->held_max ? malloc(length) : NULL;
+
+	if (!held)
+		return NULL;
+	worker->held += length;
+	return memcpy(held, bytes, length);
+}
+
+static void let_go(struct worker *worker, char *held, size_t length)
+{
+	if (!held)
+		return;
+	worker->held -= length;
+	free(held);
+}
+
 static void connection_close(struct worker *worker, struct connection *connection)
 {
 	connection->previous->next = connection->next;
 	connection->next->previous = connection->previous;
 	close(connection->fd);
-	free(connection->input);
-	free(connection->output);
+	let_go(worker, connection->input, connection->input_length);
+	let_go(worker, connection->output, connection->output_length);
 	free(connection);
 	count(worker, open, -1);
 }
@@ -313,10 +340,9 @@ static enum sent send_bytes(struct worker *worker, struct connection *connection
 			if (errno != EAGAIN)
 				return SENT_FAILED;
 			if (head_length && head != connection->output + connection->output_sent) {
-				connection->output = malloc(head_length);
+				connection->output = hold(worker, head, head_length);
 				if (!connection->output)
 					return SENT_FAILED;
-				memcpy(connection->output, head, head_length);
 				connection->output_length = head_length;
 				connection->output_sent = 0;
 			} else if (head_length) {
@@ -332,7 +358,7 @@ static enum sent send_bytes(struct worker *worker, struct connection *connection
 		connection->body += (size_t)sent - of_head;
 		connection->body_length -= (size_t)sent - of_head;
 	}
-	free(connection->output);
+	let_go(worker, connection->output, connection->output_length);
 	connection->output = NULL;
 	connection->output_length = connection->output_sent = 0;
 	return SENT_ALL;
@@ -353,16 +379,15 @@ static bool keep_input(struct worker *worker, struct connection *connection, con
 	char *kept = NULL;
 
 	if (length) {
-		kept = malloc(length);
+		kept = hold(worker, bytes, length);
 		if (!kept)
 			return false;
-		memcpy(kept, bytes, length);
 		if (!connection->request_ms)
 			connection->request_ms = worker->now_ms;
 	} else {
 		connection->request_ms = 0;
 	}
-	free(connection->input);
+	let_go(worker, connection->input, connection->input_length);
 	connection->input = kept;
 	connection->input_length = length;
 	return true;
@@ -430,7 +455,7 @@ static void process_input(struct worker *worker, struct connection *connection, 
 			connection->skip = 1; /* whatever it is that follows */
 		}
 		connection->request_ms = 0;
-		if (connection->body_length)
+		if (connection->body_length || worker->out_length >= FLUSH_AT)
 			sent = flush_worker(worker, connection);
 	}
 	if (sent == SENT_ALL)

@@ -40,6 +40,7 @@ struct worker {
 	char *in; /* input buffer */
 	char *out; /* answers of one batch of pipelined requests */
 	size_t out_length;
+	size_t held, held_max; /* bytes of all connections' `input` and `output` */
 	char date[48]; /* "Date: ...\r\n", of the second date_s */
 	size_t date_length;
 	uint64_t date_s;

@@ -16,3 +16,10 @@ uint32_t initial_sequence_number(uint32_t local_address, uint16_t local_port,
 
 /* net/interface.c; LWIP_HOOK_IP4_ROUTE_SRC in lwipopts.h */
 struct netif *interface_route(const ip4_addr_t *source, const ip4_addr_t *destination);
+
+/* net/segment.c */
+struct tcp_hdr;
+struct tcp_pcb;
+s8_t segment_admit(struct tcp_pcb *pcb, struct tcp_hdr *header, u32_t options_len, u32_t len);
+#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, header, options_len, options_first_len, options_second, p) \
+	segment_admit(pcb, header, options_len, (p)->tot_len)

@@ -3,8 +3,8 @@
  * not, the stack reads nothing beyond it and keeps nothing of it for ever.
  * links: tests/host/network_model.c sched/timer.c lwip net/checksum.c net/config.c net/flow.c
  * links: net/frame.c net/interface.c net/isn.c net/listener.c net/loopback.c net/neighbor.c
- * links: net/net.c net/packet_pbuf.c net/ports.c net/socket.c net/socket_option.c
- * links: net/steering.c net/tcp_socket.c net/udp_socket.c
+ * links: net/net.c net/packet_pbuf.c net/ports.c net/pressure.c net/segment.c net/socket.c
+ * links: net/socket_option.c net/steering.c net/tcp_socket.c net/udp_socket.c
  *
  * An input is a row of frames, each behind a byte of flags and two of length. A flag makes a frame
  * begin like one that gets far: addresses and a right IP checksum are filled in.

@@ -22,6 +22,7 @@ struct model {
 	bool offload; /* checksums: the device's business */
 	long allocations_left; /* fail when it reaches 0; negative: never */
 	long objects; /* alive */
+	bool memory_is_short; /* as frame_free_count() has it */
 	unsigned frames_sent, frames_received, packets_out;
 	uint64_t posted_cores[64]; /* messages posted to other cores, by core */
 	void *last_posted;

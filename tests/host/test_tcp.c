@@ -2,8 +2,8 @@
  * TCP over a mirror: connections with themselves, with loss, in every way of ending.
  * links: tests/host/network_model.c sched/timer.c lwip net/checksum.c net/config.c net/flow.c
  * links: net/frame.c net/interface.c net/isn.c net/listener.c net/loopback.c net/neighbor.c
- * links: net/net.c net/packet_pbuf.c net/ports.c net/socket.c net/socket_option.c
- * links: net/steering.c net/tcp_socket.c net/udp_socket.c
+ * links: net/net.c net/packet_pbuf.c net/ports.c net/pressure.c net/segment.c net/socket.c
+ * links: net/socket_option.c net/steering.c net/tcp_socket.c net/udp_socket.c
  */
 #include "tests/host/network_model.h"
 
