@@ -113,9 +113,8 @@ static long collect_at_home(void *argument)
 
 /* Nothing was ready at once, or the set is at another core. It comes here if it can; else the
  * thread goes there; else it is served by messages. */
-static __attribute__((noinline)) long wait_for_events(struct file *file, struct epoll *epoll,
-						      struct epoll_event *events, int max,
-						      uint64_t deadline_ns)
+static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll_event *events,
+			    int max, uint64_t deadline_ns)
 {
 	struct collect collect = { epoll, events, max };
 	long n;
@@ -125,13 +124,16 @@ static __attribute__((noinline)) long wait_for_events(struct file *file, struct 
 	if (file->home != this_core && !epoll_bring_here(epoll) && deadline_ns != NO_WAIT)
 		file_go_home(file);
 	for (;;) {
+		int waited;
+
 		n = file_call(file, collect_at_home, &collect);
 		if (n > 0 || (n == 0 && deadline_ns == NO_WAIT))
 			break;
 		/* Without a wish to wait, only for answers that are under way. */
-		if (file_wait(file, EPOLLIN, true,
-			      deadline_ns == NO_WAIT ? FOREVER : deadline_ns) == -ETIMEDOUT) {
-			n = 0;
+		waited =
+		    file_wait(file, EPOLLIN, true, deadline_ns == NO_WAIT ? FOREVER : deadline_ns);
+		if (waited) {
+			n = waited == -EINTR ? -EINTR : 0;
 			break;
 		}
 	}
@@ -162,6 +164,13 @@ static inline long look(int epoll_fd, struct epoll_event *events, int max, struc
 	return -EAGAIN;
 }
 
+/* Out of line, so that a call which finds something has nothing to save for this. */
+static __attribute__((noinline)) long wait_and_finish(struct file *file, struct epoll_event *events,
+						      int max, uint64_t deadline_ns)
+{
+	return signal_finish(wait_for_events(file, epoll_of(file), events, max, deadline_ns));
+}
+
 static long wait_with_deadline(int epoll_fd, struct epoll_event *events, int max,
 			       uint64_t deadline_ns)
 {
@@ -180,7 +189,7 @@ SYSCALL(epoll_wait)(int epoll_fd, struct epoll_event *events, int max, int timeo
 
 	if (likely(n != -EAGAIN))
 		return n;
-	return wait_for_events(file, epoll_of(file), events, max, deadline_in_ms(timeout_ms));
+	return wait_and_finish(file, events, max, deadline_in_ms(timeout_ms));
 }
 
 /* Out of line, so that the usual call is a jump. */
@@ -194,8 +203,8 @@ static __attribute__((noinline)) long wait_with_mask(int epoll_fd, struct epoll_
 	if (result)
 		return result;
 	result = wait_with_deadline(epoll_fd, events, max, deadline_ns);
-	signal_leave_mask(old_mask);
-	return result;
+	signal_leave_mask(old_mask, result);
+	return signal_finish(result);
 }
 
 SYSCALL(epoll_pwait)
@@ -217,5 +226,5 @@ SYSCALL(epoll_pwait2)
 		return -EINVAL;
 	if (mask)
 		return wait_with_mask(epoll_fd, events, max, deadline_of(timeout), mask, mask_size);
-	return wait_with_deadline(epoll_fd, events, max, deadline_of(timeout));
+	return signal_finish(wait_with_deadline(epoll_fd, events, max, deadline_of(timeout)));
 }

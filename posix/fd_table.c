@@ -156,6 +156,17 @@ int fd_set_close_on_exec(int fd, bool on)
 	return result;
 }
 
+bool fd_names(const struct file *file)
+{
+	for (unsigned fd = 0; fd < FD_MAX; fd++) {
+		if (!__atomic_load_n(&fd_chunks[fd / FD_CHUNK], __ATOMIC_RELAXED))
+			fd += FD_CHUNK - 1;
+		else if (fd_lookup((int)fd) == file)
+			return true;
+	}
+	return false;
+}
+
 unsigned fd_count(void)
 {
 	return __atomic_load_n(&open_count, __ATOMIC_RELAXED);

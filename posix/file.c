@@ -5,6 +5,7 @@
 
 #include "lavra/console.h"
 #include "mm/object.h"
+#include "posix/signal.h"
 #include "sched/thread.h"
 
 #include <errno.h>
@@ -199,6 +200,7 @@ struct waiter_of_file {
 	struct file *file;
 	struct thread *thread;
 	bool taken; /* home core: the wake-up was given */
+	bool told; /* ... because of an event */
 	uint32_t to_handle; /* parcels under way; atomic */
 	struct parcel begin, cancel;
 };
@@ -207,6 +209,7 @@ static void waiter_wake(struct waiter_of_file *waiter)
 {
 	list_remove(&waiter->watch.link);
 	waiter->taken = true;
+	waiter->told = true;
 	thread_wake(waiter->thread);
 }
 
@@ -254,6 +257,7 @@ static void waiter_begin_parcel(struct parcel *parcel)
 		return;
 	}
 	waiter->taken = true;
+	waiter->told = true;
 	waiter_handled(waiter);
 	thread_wake(thread);
 }
@@ -289,6 +293,7 @@ int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadl
 		.file = file,
 		.thread = current,
 	};
+	int error;
 
 	list_init(&waiter.watch.link);
 	thread_prepare_block();
@@ -300,15 +305,16 @@ int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadl
 		waiter.to_handle = 1;
 		parcel_send(file->home, &waiter.begin);
 	}
-	if (thread_block(deadline_ns)) {
+	if (thread_block_interruptible(deadline_ns)) {
 		waiter_leave(&waiter);
 		return 0;
 	}
+	error = thread_signal_ready(current) ? -EINTR : -ETIMEDOUT;
 	/* While the thread slept it may have been moved, and an epoll set as well. */
 	if (file->home == this_core && !waiter.to_handle) {
 		if (!waiter.taken) {
 			list_remove(&waiter.watch.link);
-			return -ETIMEDOUT;
+			return error;
 		}
 	} else {
 		parcel_init(&waiter.cancel, waiter_cancel_parcel);
@@ -317,7 +323,8 @@ int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadl
 	}
 	thread_block(FOREVER);
 	waiter_leave(&waiter);
-	return -ETIMEDOUT;
+	/* An event may be told to one waiter only: who has it must look. */
+	return waiter.told ? 0 : error;
 }
 
 /* ---- operations that may wait ---- */
@@ -343,15 +350,33 @@ static long operate_referenced(struct file *file, file_attempt *attempt, void *a
 
 	for (;;) {
 		long result;
+		int waited;
 
 		if (!nonblocking && file->operations->followed)
 			file_go_home(file);
 		result = file_call(file, attempt_at_home, &call);
 		if (result != -EAGAIN || nonblocking)
 			return result;
-		if (file_wait(file, events, false, deadline_ns) == -ETIMEDOUT)
-			return -EAGAIN;
+		waited = file_wait(file, events, false, deadline_ns);
+		if (waited)
+			return waited == -EINTR ? -EINTR : -EAGAIN;
 	}
+}
+
+/*
+ * A signal ended a wait before anything was moved. Handlers run without a reference to the file, since
+ * they may be left by siglongjmp(). Returns true if the operation goes on; the file may have been
+ * closed meanwhile (the result is -EBADF then), and it must not have become one of another kind.
+ */
+static bool goes_on(struct file *file, const struct file_operations *operations, void *data,
+		    bool restarts, long *result)
+{
+	if (!signal_restarts(restarts))
+		return false;
+	if (fd_names(file) && file->operations == operations && file->data == data)
+		return true;
+	*result = -EBADF;
+	return false;
 }
 
 static uint64_t deadline_after(uint64_t timeout_ns)
@@ -367,13 +392,18 @@ static uint64_t deadline_after(uint64_t timeout_ns)
 long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,
 		  bool nonblocking, uint64_t timeout_ns)
 {
+	const struct file_operations *operations = file->operations;
+	void *data = file->data;
 	long result;
 
-	if (!file_reference(file))
-		return -EBADF;
-	result = operate_referenced(file, attempt, argument, events, nonblocking,
-				    deadline_after(timeout_ns));
-	file_unreference(file);
+	do {
+		if (!file_reference(file))
+			return -EBADF;
+		result = operate_referenced(file, attempt, argument, events, nonblocking,
+					    deadline_after(timeout_ns));
+		file_unreference(file);
+	} while (unlikely(result == -EINTR) &&
+		 goes_on(file, operations, data, timeout_ns == FOREVER, &result));
 	return result;
 }
 
@@ -381,6 +411,7 @@ void file_spin_poll(void)
 {
 	static CORE_LOCAL unsigned again_in_a_row;
 
+	signal_finish(-EAGAIN);
 	if (++again_in_a_row < 8)
 		return;
 	again_in_a_row = 0;
@@ -457,28 +488,35 @@ static size_t iov_total(const struct iovec *iov, unsigned niov)
 
 ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned niov, size_t done)
 {
+	const struct file_operations *operations = file->operations;
+	void *data = file->data;
 	size_t total = iov_total(iov, niov);
+	bool forever = file->write_timeout_ns == FOREVER;
 	uint64_t deadline_ns = deadline_after(file->write_timeout_ns);
 	ssize_t result = 0;
 
-	if (!file_reference(file))
-		return -EBADF;
-	while (done < total || total == 0) {
-		struct iovec rest[REST_ENTRIES];
-		struct transfer transfer = { iov, niov, NO_OFFSET };
+	do {
+		if (!file_reference(file))
+			return done ? (ssize_t)done : -EBADF;
+		while (done < total || total == 0) {
+			struct iovec rest[REST_ENTRIES];
+			struct transfer transfer = { iov, niov, NO_OFFSET };
 
-		if (done) {
-			transfer.iov = rest;
-			transfer.niov = iov_rest(iov, niov, done, rest, REST_ENTRIES);
+			if (done) {
+				transfer.iov = rest;
+				transfer.niov = iov_rest(iov, niov, done, rest, REST_ENTRIES);
+			}
+			result = operate_referenced(file, write_attempt, &transfer, EPOLLOUT, false,
+						    deadline_ns);
+			if (result <= 0)
+				break;
+			done += result;
 		}
-		result = operate_referenced(file, write_attempt, &transfer, EPOLLOUT, false,
-					    deadline_ns);
-		if (result <= 0)
-			break;
-		done += result;
-	}
-	file_unreference(file);
-	return done ? (ssize_t)done : result;
+		file_unreference(file);
+		if (done)
+			return signal_finish(done);
+	} while (unlikely(result == -EINTR) && goes_on(file, operations, data, forever, &result));
+	return result;
 }
 
 ssize_t file_write_slowly(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset,

@@ -132,6 +132,9 @@ int fd_get_close_on_exec(int fd); /* 0, 1, -EBADF */
 int fd_set_close_on_exec(int fd, bool on);
 /* Thread context: waits for the end of a file whose home is elsewhere. 0 or -EBADF. */
 int fd_close(int fd);
+/* Some descriptor names `file`, of which only the address is known: for one that was let go while a
+ * signal's handler ran. A search through all of them. */
+bool fd_names(const struct file *file);
 unsigned fd_count(void);
 unsigned fd_limit(void); /* RLIMIT_NOFILE */
 void fd_set_limit(unsigned limit);
@@ -144,14 +147,15 @@ int file_go_home(struct file *file);
 /* Run `function(argument)` on the home core (a plain call when we are there). Blocks when it is
  * elsewhere; the caller then holds a reference. */
 long file_call(struct file *file, long (*function)(void *), void *argument);
-/* Wait until one of `events` is true for `file` or the deadline: 0, -ETIMEDOUT. The caller holds a
- * reference. `exclusive` as in struct watch. */
+/* Wait until one of `events` is true for `file` (0), the deadline (-ETIMEDOUT), or a signal that the
+ * thread takes (-EINTR). The caller holds a reference. `exclusive` as in struct watch. */
 int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadline_ns);
 
 /*
  * Try `attempt(file, argument)` at home until it returns something else than -EAGAIN, waiting for
  * `events` in between. nonblocking: once. After `timeout_ns` (FOREVER: none): -EAGAIN. Takes its
- * own reference; -EBADF if it cannot. Thread context.
+ * own reference; -EBADF if it cannot. A signal runs its handler, and then the wait goes on or
+ * the result is -EINTR. Thread context; `file` is stale afterwards.
  */
 typedef long file_attempt(struct file *file, void *argument);
 long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,

@@ -9,6 +9,7 @@
 
 #include "arch/arch.h"
 #include "lavra/console.h"
+#include "posix/signal.h"
 #include "posix/syscall.h"
 #include "posix/timeout.h"
 #include "posix/user_memory.h"
@@ -110,7 +111,21 @@ static long futex_wait(const uint32_t *address, uint32_t value, uint32_t bits, u
 		wait_queue_unlock(queue);
 		return -EAGAIN;
 	}
-	return wait_queue_wait(queue, &waiter, deadline_ns) ? 0 : -ETIMEDOUT;
+	if (wait_queue_wait_interruptible(queue, &waiter, deadline_ns))
+		return 0;
+	return thread_signal_ready(current) ? -EINTR : -ETIMEDOUT;
+}
+
+/* A wait without a deadline goes on after the handler of a signal, if that one allows it. */
+static long futex_wait_on(const uint32_t *address, uint32_t value, uint32_t bits,
+			  uint64_t deadline_ns)
+{
+	long result;
+
+	do
+		result = futex_wait(address, value, bits, deadline_ns);
+	while (result == -EINTR && signal_restarts(deadline_ns == UINT64_MAX));
+	return result;
 }
 
 /* Wake `nwake` waiters of `from`, let up to `nmove` more wait for `to`. Returns how many both. */
@@ -288,7 +303,7 @@ SYSCALL(futex)
 	case FUTEX_WAIT_BITSET:
 		error =
 		    futex_deadline(timeout, command == FUTEX_WAIT_BITSET, realtime, &deadline_ns);
-		return error ? error : futex_wait(address, value, bits, deadline_ns);
+		return error ? error : futex_wait_on(address, value, bits, deadline_ns);
 	case FUTEX_WAKE:
 	case FUTEX_WAKE_BITSET:
 		return wake(address, count_of(value), bits);

@@ -187,7 +187,7 @@ static long copy_file(struct file *out, struct file *in, int64_t *position, size
 	return done ? (long)done : result;
 }
 
-SYSCALL(sendfile)(int out_fd, int in_fd, int64_t *offset, size_t count)
+static long send_file(int out_fd, int in_fd, int64_t *offset, size_t count)
 {
 	struct file *out = fd_lookup(out_fd), *in = fd_lookup(in_fd);
 	int64_t position;
@@ -214,6 +214,17 @@ SYSCALL(sendfile)(int out_fd, int in_fd, int64_t *offset, size_t count)
 	}
 	file_unreference(out);
 	return wrote(result);
+}
+
+SYSCALL(sendfile)(int out_fd, int in_fd, int64_t *offset, size_t count)
+{
+	long result;
+
+	do {
+		signal_hold();
+		result = send_file(out_fd, in_fd, offset, count);
+	} while (signal_release(result));
+	return result;
 }
 
 /* ---- descriptors ---- */

@@ -86,8 +86,12 @@ static long poll_until(struct pollfd *entries, unsigned count, uint64_t deadline
 
 	core_poll();
 	ready = look_at_all(entries, count);
-	if (ready || deadline_ns == NO_WAIT)
+	if (ready)
 		return ready;
+	if (thread_signal_ready(current))
+		return -EINTR;
+	if (deadline_ns == NO_WAIT)
+		return 0;
 	epoll = epoll_create_set();
 	if (!epoll)
 		return -ENOMEM;
@@ -100,6 +104,10 @@ static long poll_until(struct pollfd *entries, unsigned count, uint64_t deadline
 		ready = look_at_all(entries, count);
 		if (ready || waited == -ETIMEDOUT)
 			break;
+		if (waited == -EINTR) {
+			ready = -EINTR;
+			break;
+		}
 		if (epoll_file(epoll)->home == this_core)
 			epoll_collect(epoll, &event, 1);
 		else
@@ -120,7 +128,9 @@ SYSCALL(poll)(struct pollfd *entries, unsigned long count, int timeout_ms)
 {
 	long result = check_entries(entries, count);
 
-	return result ? result : poll_until(entries, count, deadline_in_ms(timeout_ms));
+	if (result)
+		return result;
+	return signal_finish(poll_until(entries, count, deadline_in_ms(timeout_ms)));
 }
 
 /* The time left goes back to the caller, as Linux does and musl hides. */
@@ -145,7 +155,7 @@ static long poll_with_mask(struct pollfd *entries, unsigned count, uint64_t dead
 		return result;
 	result = poll_until(entries, count, deadline_ns);
 	if (mask)
-		signal_leave_mask(old_mask);
+		signal_leave_mask(old_mask, result);
 	return result;
 }
 
@@ -172,7 +182,7 @@ SYSCALL(ppoll)
 	deadline_ns = deadline_of(timeout);
 	result = poll_with_mask(entries, count, deadline_ns, mask, mask_size);
 	put_time_left(timeout, deadline_ns);
-	return result;
+	return signal_finish(result);
 }
 
 /* ---- select ---- */
@@ -275,7 +285,7 @@ SYSCALL(select)(int limit, fd_set *reads, fd_set *writes, fd_set *excepts, struc
 		timeout->tv_sec = left.tv_sec;
 		timeout->tv_usec = left.tv_nsec / NS_PER_US;
 	}
-	return result;
+	return signal_finish(result);
 }
 
 struct pselect_mask { /* two arguments in one: Linux's pselect6 */
@@ -298,5 +308,5 @@ SYSCALL(pselect6)
 	result = select_until(limit, reads, writes, excepts, deadline_ns, mask ? mask->mask : NULL,
 			      mask ? mask->size : 0);
 	put_time_left(timeout, deadline_ns);
-	return result;
+	return signal_finish(result);
 }

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* SCHED_BATCH and SCHED_IDLE */
 #endif
 #include "lavra/types.h"
+#include "posix/signal.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 #include "sched/thread.h"
@@ -18,7 +19,7 @@
 SYSCALL(sched_yield)(void)
 {
 	thread_yield();
-	return 0;
+	return signal_finish(0);
 }
 
 SYSCALL(getcpu)(unsigned *cpu, unsigned *node)

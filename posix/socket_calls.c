@@ -343,7 +343,7 @@ static ssize_t receive_message(struct file *file, const struct iovec *iov, unsig
 }
 
 /* MSG_WAITALL on one buffer of a stream. */
-static ssize_t receive_all(int fd, char *buffer, size_t length, int flags)
+static ssize_t receive_all_held(int fd, char *buffer, size_t length, int flags)
 {
 	size_t done = 0;
 
@@ -359,6 +359,17 @@ static ssize_t receive_all(int fd, char *buffer, size_t length, int flags)
 		done += result;
 	}
 	return done;
+}
+
+static __attribute__((noinline)) ssize_t receive_all(int fd, char *buffer, size_t length, int flags)
+{
+	ssize_t result;
+
+	do {
+		signal_hold();
+		result = receive_all_held(fd, buffer, length, flags);
+	} while (signal_release(result));
+	return result;
 }
 
 SYSCALL(recvfrom)
@@ -546,7 +557,7 @@ SYSCALL(recvmsg)(int fd, struct msghdr *message, int flags)
 	return result;
 }
 
-SYSCALL(sendmmsg)(int fd, struct mmsghdr *messages, unsigned count, int flags)
+static long send_messages(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
 	for (unsigned i = 0; i < min(count, (unsigned)IOV_LIMIT); i++) {
 		long result;
@@ -561,20 +572,23 @@ SYSCALL(sendmmsg)(int fd, struct mmsghdr *messages, unsigned count, int flags)
 	return min(count, (unsigned)IOV_LIMIT);
 }
 
-/* As Linux: the timeout is looked at only after each message. */
-SYSCALL(recvmmsg)
-(int fd, struct mmsghdr *messages, unsigned count, int flags, const struct timespec *timeout)
+SYSCALL(sendmmsg)(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
-	uint64_t deadline_ns = FOREVER;
+	long result;
+
+	do {
+		signal_hold();
+		result = send_messages(fd, messages, count, flags);
+	} while (signal_release(result));
+	return result;
+}
+
+/* As Linux: the deadline is looked at only after each message. */
+static long receive_messages(int fd, struct mmsghdr *messages, unsigned count, int flags,
+			     uint64_t deadline_ns)
+{
 	unsigned i;
 
-	if (timeout) {
-		if (user_pointer_is_bad(timeout))
-			return -EFAULT;
-		if (timespec_is_bad(timeout))
-			return -EINVAL;
-		deadline_ns = deadline_of(timeout);
-	}
 	for (i = 0; i < count; i++) {
 		long result;
 
@@ -590,6 +604,26 @@ SYSCALL(recvmmsg)
 			return i + 1;
 	}
 	return i;
+}
+
+SYSCALL(recvmmsg)
+(int fd, struct mmsghdr *messages, unsigned count, int flags, const struct timespec *timeout)
+{
+	uint64_t deadline_ns = FOREVER;
+	long result;
+
+	if (timeout) {
+		if (user_pointer_is_bad(timeout))
+			return -EFAULT;
+		if (timespec_is_bad(timeout))
+			return -EINVAL;
+		deadline_ns = deadline_of(timeout);
+	}
+	do {
+		signal_hold();
+		result = receive_messages(fd, messages, count, flags, deadline_ns);
+	} while (signal_release(result));
+	return result;
 }
 
 /* ---- options ---- */

@@ -9,6 +9,7 @@
 #include "arch/x86_64/syscall_frame.h"
 #include "lavra/console.h"
 #include "posix/futex.h"
+#include "posix/signal.h"
 #include "posix/syscall.h"
 #include "posix/time_calls.h"
 #include "posix/user_memory.h"
@@ -50,14 +51,19 @@ static long clone_from_registers(struct syscall_frame *frame)
 long syscall_from_registers(struct syscall_frame *frame)
 {
 	const uint64_t *argument = frame->arguments;
+	long result;
 
 	if (frame->number == SYS_clone)
 		return clone_from_registers(frame);
 	if (frame->number == SYS_munmap && frame->stack_pointer - argument[0] < argument[1])
 		return thread_defer_unmap(argument[0], argument[1]);
-	return kernel_syscall((long)frame->number, (long)argument[0], (long)argument[1],
-			      (long)argument[2], (long)argument[3], (long)argument[4],
-			      (long)argument[5]);
+	current->entry_frame = frame;
+	result = kernel_syscall((long)frame->number, (long)argument[0], (long)argument[1],
+				(long)argument[2], (long)argument[3], (long)argument[4],
+				(long)argument[5]);
+	result = signal_finish(result);
+	current->entry_frame = NULL;
+	return result;
 }
 
 SYSCALL(exit)(int status)

@@ -4,6 +4,7 @@
 #include "posix/time_calls.h"
 
 #include "arch/arch.h"
+#include "posix/signal.h"
 #include "posix/syscall.h"
 #include "posix/timeout.h"
 #include "posix/user_memory.h"
@@ -139,31 +140,42 @@ SYSCALL(time)(time_t *result)
 	return seconds;
 }
 
-/* Nothing interrupts a sleep, so there is never a remainder to report. */
-static long sleep_until(uint64_t deadline_ns)
+/* `remaining`, if not NULL, gets what a signal left of the time. */
+static long sleep_until(uint64_t deadline_ns, struct timespec *remaining)
 {
+	uint64_t now;
+
 	thread_prepare_block();
-	thread_block(deadline_ns);
-	return 0;
+	thread_block_interruptible(deadline_ns);
+	if (likely(!thread_signal_ready(current)))
+		return 0;
+	now = clock_ns();
+	if (now >= deadline_ns)
+		return signal_finish(0);
+	if (remaining) {
+		remaining->tv_sec = (time_t)((deadline_ns - now) / NS_PER_S);
+		remaining->tv_nsec = (long)((deadline_ns - now) % NS_PER_S);
+	}
+	return signal_finish(-EINTR);
 }
 
 SYSCALL(nanosleep)(const struct timespec *request, struct timespec *remaining)
 {
-	(void)remaining;
-	if (user_pointer_is_bad(request))
+	if (user_pointer_is_bad(request) || (remaining && user_pointer_is_bad(remaining)))
 		return -EFAULT;
 	if (timespec_is_bad(request))
 		return -EINVAL;
-	return sleep_until(deadline_of(request));
+	return sleep_until(deadline_of(request), remaining);
 }
 
 SYSCALL(clock_nanosleep)
 (int clock, int flags, const struct timespec *request, struct timespec *remaining)
 {
+	bool is_wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+		       clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
 	uint64_t now;
 	int error;
 
-	(void)remaining;
 	if (clock == CLOCK_THREAD_CPUTIME_ID)
 		return -EINVAL;
 	error = clock_read(clock, &now);
@@ -171,11 +183,12 @@ SYSCALL(clock_nanosleep)
 		return error;
 	if (clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0)
 		return -EOPNOTSUPP; /* no timer counts processor time */
-	if (user_pointer_is_bad(request))
+	if (user_pointer_is_bad(request) || (remaining && user_pointer_is_bad(remaining)))
 		return -EFAULT;
 	if (timespec_is_bad(request))
 		return -EINVAL;
 	/* All other clocks run as clock_ns() does, some with an offset. */
-	return sleep_until(flags & TIMER_ABSTIME ? deadline_at(request, now - clock_ns())
-						 : deadline_of(request));
+	if (flags & TIMER_ABSTIME)
+		return sleep_until(deadline_at(request, is_wall ? clock_epoch_ns : 0), NULL);
+	return sleep_until(deadline_of(request), remaining);
 }

@@ -98,11 +98,70 @@ void thread_wake(struct thread *thread)
 		parcel_send(core, &thread->wake_parcel);
 }
 
+/* ---- signals ---- */
+
+bool thread_block_interruptible(uint64_t deadline_ns)
+{
+	struct thread *thread = current;
+	bool woken = thread->woken;
+
+	/* The message about a signal that is delivered already may come late: not the end then. */
+	while (!woken && !thread_signal_ready(thread)) {
+		thread->interrupted = false;
+		thread->interruptible = true;
+		woken = thread_block(deadline_ns);
+		thread->interruptible = false;
+		if (!thread->interrupted)
+			break;
+	}
+	return woken;
+}
+
+/* Owning core. As a timeout: `woken` stays false, and the thread takes itself out of the wait
+ * structure. One that is not blocked looks at its signals before it blocks the next time. */
+static void interrupt_here(struct thread *thread)
+{
+	if (thread->state != THREAD_BLOCKED || !thread->interruptible)
+		return;
+	thread->interrupted = true;
+	make_runnable(thread);
+}
+
+static void interrupt_arrived(struct parcel *parcel)
+{
+	struct thread *thread = container_of(parcel, struct thread, interrupt_parcel);
+	core_id_t core = __atomic_load_n(&thread->core, __ATOMIC_RELAXED);
+
+	if (core != this_core) {
+		parcel_send(core, parcel);
+		return;
+	}
+	if (thread->state == THREAD_DEAD) {
+		/* The last use of it: pairs with the acquire in thread_release(). */
+		__atomic_store_n(&thread->interrupt_sent, false, __ATOMIC_RELEASE);
+		return;
+	}
+	/* Acquire: who finds it set does not send, and its signal's bit is seen from here on. */
+	(void)__atomic_exchange_n(&thread->interrupt_sent, false, __ATOMIC_ACQ_REL);
+	interrupt_here(thread);
+}
+
+void thread_interrupt(struct thread *thread)
+{
+	core_id_t core = __atomic_load_n(&thread->core, __ATOMIC_RELAXED);
+
+	if (core == this_core)
+		interrupt_here(thread);
+	else if (!__atomic_exchange_n(&thread->interrupt_sent, true, __ATOMIC_ACQ_REL))
+		parcel_send(core, &thread->interrupt_parcel);
+}
+
 void thread_blocking_init(struct thread *thread)
 {
 	timer_init(&thread->timer, timeout_expired);
 	parcel_init(&thread->wake_parcel, wake_arrived);
 	parcel_init(&thread->move_parcel, thread_arrived);
+	parcel_init(&thread->interrupt_parcel, interrupt_arrived);
 }
 
 void thread_yield(void)

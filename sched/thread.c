@@ -55,7 +55,14 @@ static void thread_free(struct thread *thread)
 
 static void thread_release(struct deferred *deferred)
 {
-	thread_free(container_of(deferred, struct thread, deferred));
+	struct thread *thread = container_of(deferred, struct thread, deferred);
+
+	/* Nobody can find it any more, but the message of one who did may be under way. Pairs with
+	 * the release in interrupt_arrived(). */
+	if (__atomic_load_n(&thread->interrupt_sent, __ATOMIC_ACQUIRE))
+		epoch_defer(&thread->deferred, thread_release);
+	else
+		thread_free(thread);
 }
 
 /* A new thread goes to its first core's queue. */

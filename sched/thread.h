@@ -54,7 +54,12 @@ struct thread {
 	int *clear_child_tid; /* set_tid_address, CLONE_CHILD_CLEARTID */
 	void *robust_list;
 	uint64_t signal_mask; /* blocked signals; written by the thread itself */
-	uint64_t signal_pending; /* raised and blocked ones; atomic, any thread sets bits */
+	uint64_t signal_pending; /* raised and not yet delivered; atomic, any thread sets bits */
+	uint64_t signal_awaited; /* sigtimedwait() takes them instead of their action */
+	uint64_t signal_saved_mask; /* for after the next handler, if signal_mask_saved */
+	bool signal_mask_saved;
+	bool signals_held; /* handlers wait: a call of several steps is under way */
+	struct syscall_frame *entry_frame; /* of a call from registers; NULL in a handler */
 	int exit_status;
 	uint64_t cpu_ns; /* time run, up to the last switch */
 	void *save_area; /* arch_save_area_size() bytes; application threads */
@@ -62,9 +67,20 @@ struct thread {
 	vaddr_t unmap_address; /* thread_defer_unmap() */
 	size_t unmap_size;
 	struct deferred deferred;
+	bool interruptible; /* blocked where a signal may end the wait */
+	bool interrupted; /* a signal ended it; owning core, as `interruptible` */
+	bool interrupt_sent; /* the parcel is under way; atomic */
+	struct parcel interrupt_parcel; /* takes the news of a signal to the thread's core */
 };
 
 extern CORE_LOCAL struct thread *current;
+
+/* A signal waits that the thread takes: its next chance to block returns at once. */
+static inline bool thread_signal_ready(const struct thread *thread)
+{
+	/* Relaxed: who set the bit tells the thread by a message, or is the thread. */
+	return __atomic_load_n(&thread->signal_pending, __ATOMIC_RELAXED) & ~thread->signal_mask;
+}
 
 /* Set by interrupt handlers of this core to say that a poll is due: then application code is
  * preempted for it, and the core does not halt. core_poll() clears it before it looks. */
@@ -121,6 +137,13 @@ void thread_for_each(void (*visit)(struct thread *thread, void *argument), void 
  */
 void thread_prepare_block(void);
 bool thread_block(uint64_t deadline_ns);
+
+/* The same, but a signal ends it as the deadline does: false with thread_signal_ready(). */
+bool thread_block_interruptible(uint64_t deadline_ns);
+
+/* The thread's signal_pending has a new bit: end its interruptible block, if it is in one. Any core;
+ * what thread_find() gave will do. */
+void thread_interrupt(struct thread *thread);
 
 /* Wake a thread that prepared to block. Any core; kernel context or timer callback. */
 void thread_wake(struct thread *thread);

@@ -54,7 +54,8 @@ static struct wait_queue *lock_queue_of(struct waiter *waiter)
 	}
 }
 
-bool wait_queue_wait(struct wait_queue *queue, struct waiter *waiter, uint64_t deadline_ns)
+static inline bool wait(struct wait_queue *queue, struct waiter *waiter, uint64_t deadline_ns,
+			bool (*block)(uint64_t deadline_ns))
 {
 	bool timed_out;
 
@@ -65,7 +66,7 @@ bool wait_queue_wait(struct wait_queue *queue, struct waiter *waiter, uint64_t d
 	thread_prepare_block();
 	wait_queue_unlock(queue);
 
-	if (thread_block(deadline_ns))
+	if (block(deadline_ns))
 		return true;
 
 	queue = lock_queue_of(waiter);
@@ -80,6 +81,17 @@ bool wait_queue_wait(struct wait_queue *queue, struct waiter *waiter, uint64_t d
 	while (!thread_block(UINT64_MAX))
 		;
 	return true;
+}
+
+bool wait_queue_wait(struct wait_queue *queue, struct waiter *waiter, uint64_t deadline_ns)
+{
+	return wait(queue, waiter, deadline_ns, thread_block);
+}
+
+bool wait_queue_wait_interruptible(struct wait_queue *queue, struct waiter *waiter,
+				   uint64_t deadline_ns)
+{
+	return wait(queue, waiter, deadline_ns, thread_block_interruptible);
 }
 
 unsigned wait_queue_wake_locked(struct wait_queue *queue, unsigned count,

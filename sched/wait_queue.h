@@ -38,6 +38,9 @@ void wait_queue_lock_two(struct wait_queue *a, struct wait_queue *b);
 void wait_queue_unlock_two(struct wait_queue *a, struct wait_queue *b);
 /* Wait with the lock held; returns unlocked: true if woken, false at the deadline. Thread context. */
 bool wait_queue_wait(struct wait_queue *queue, struct waiter *waiter, uint64_t deadline_ns);
+/* A signal ends it, too: false with thread_signal_ready(). */
+bool wait_queue_wait_interruptible(struct wait_queue *queue, struct waiter *waiter,
+				   uint64_t deadline_ns);
 /* Wake up to `count` waiters for which match(waiter, argument) holds (match NULL: all), oldest
  * first; called with the lock held. Returns how many. */
 unsigned wait_queue_wake_locked(struct wait_queue *queue, unsigned count,

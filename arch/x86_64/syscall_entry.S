@@ -37,6 +37,9 @@ __kernel_entry:
 	pushq %rax
 	movq %rsp, %rdi
 	call syscall_from_registers
+	/* A signal's handler may have changed where to continue. */
+	movq 56(%rsp), %rcx
+	movq %rcx, 8(%rbp)
 	movq 8(%rsp), %rdi
 	movq 16(%rsp), %rsi
 	movq 24(%rsp), %rdx

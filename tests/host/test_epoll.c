@@ -150,6 +150,25 @@ bool thread_block(uint64_t deadline_ns)
 	fail();
 	return false;
 }
+bool thread_block_interruptible(uint64_t deadline_ns)
+{
+	return thread_block(deadline_ns);
+}
+bool fd_names(const struct file *file)
+{
+	fail();
+	return false;
+}
+bool signal_restarts(bool may_restart)
+{
+	fail();
+	return false;
+}
+long signal_finish_slowly(long result)
+{
+	fail();
+	return result;
+}
 void thread_wake(struct thread *thread)
 {
 	fail();

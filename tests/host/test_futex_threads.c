@@ -107,6 +107,18 @@ bool thread_block(uint64_t deadline_ns)
 	return woken;
 }
 
+/* Nobody sends signals here. */
+bool thread_block_interruptible(uint64_t deadline_ns)
+{
+	return thread_block(deadline_ns);
+}
+
+bool signal_restarts(bool may_restart)
+{
+	(void)may_restart;
+	abort();
+}
+
 /* Wake-ups arrive later, as messages do: a courier delivers them in order. */
 static struct {
 	pthread_mutex_t lock;
