@@ -14,6 +14,9 @@ CORES ?= 2
 MEM ?= 128M
 PORT ?= 8080
 MALLOC ?= mimalloc
+ifeq ($(filter mimalloc musl,$(MALLOC)),)
+$(error MALLOC is '$(MALLOC)'; there are mimalloc and musl)
+endif
 
 CC = gcc
 HOST_CC = gcc
@@ -40,14 +43,18 @@ MAKEFLAGS += --no-builtin-rules
 # What a person asks for comes first: the packages of the group, then the build in a make of its own,
 # so that it sees a compiler that has just been installed.
 .PHONY: all run test bench gdb packages
+launch = $(lavra) run $(image) --cores '$(CORES)' --memory '$(MEM)' --publish '$(PORT):80'
 parallel = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 all: ## build the image of APP
 	@tools/packages build
 	@$(MAKE) $(parallel) --no-print-directory image
+	@echo 'The image is $(image)'
 run: ## boot APP: make run APP=httpd CORES=2 MEM=128M PORT=8080
 	@tools/packages build run
+	@$(MAKE) -s $(parallel) --no-print-directory $(lavra)
+	@$(launch) $(LAVRA_FLAGS) --dry-run >/dev/null # a wrong CORES is told before all is built
 	@$(MAKE) $(parallel) --no-print-directory image
-	@$(lavra) run $(image) --cores $(CORES) --memory $(MEM) --publish $(PORT):80 $(LAVRA_FLAGS)
+	@$(launch) $(LAVRA_FLAGS)
 test: ## everything there is to prove; TESTS="build host guest system" picks
 	@tools/packages build run test
 	@$(MAKE) $(parallel) --no-print-directory images
@@ -59,8 +66,8 @@ bench: ## requests per second over cores, beside a Linux guest
 gdb: ## boot APP stopped, and look into it with gdb
 	@tools/packages build run debug
 	@$(MAKE) $(parallel) --no-print-directory image
-	@$(lavra) run $(image) --cores $(CORES) --memory $(MEM) --publish $(PORT):80 --gdb \
-		</dev/null >$(BUILD)/console.log 2>&1 & launcher=$$!; sleep 1; \
+	@$(launch) $(LAVRA_FLAGS) --gdb </dev/null >$(BUILD)/console.log 2>&1 & launcher=$$!; sleep 1; \
+	kill -0 $$launcher 2>/dev/null || { cat $(BUILD)/console.log; exit 1; }; \
 	gdb -q $(image).elf -ex 'target remote 127.0.0.1:1234' $(if $(wildcard tools/gdb.py),-x tools/gdb.py); \
 	kill $$launcher 2>/dev/null; echo 'The console is in $(BUILD)/console.log'
 packages: ## install what is needed to build, run, test, measure and debug
@@ -130,7 +137,7 @@ images: $(foreach folder,$(app_folders),$(call built,$(folder))/$(notdir $(folde
 
 size: image ## how large the image of APP is, and what is large in it
 	@ls -l $(image) | awk '{ print $$5 " bytes: " $$NF }'
-	@size -A $(image).elf | awk '$$2 > 0 && $$3 > 0'
+	@size -A $(image).elf | awk '$$2 > 0 && $$3 > 0 { printf "%9d %s\n", $$2, $$1 }'
 	@echo 'The largest symbols:' && $(NM) --size-sort -S -r $(image).elf | head -20
 
 # The layout is that of one version of the tool: others differ in details.

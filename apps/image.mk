@@ -9,6 +9,10 @@
 #   kernel_*.c sources that become part of the kernel of this image (the guest tests have some)
 
 app_folder := $(if $(wildcard apps/$(APP)/.),apps/$(APP),$(patsubst %/,%,$(APP)))
+ifeq ($(wildcard $(app_folder)/*.c $(app_folder)/app.mk),)
+$(error APP is '$(APP)': no folder of that name, here or in apps/, has .c files; apps/ has \
+	$(notdir $(patsubst %/,%,$(sort $(dir $(wildcard apps/*/*.c))))))
+endif
 app_folders := $(sort $(patsubst %/,%,$(dir $(wildcard apps/*/*.c))) \
 	$(patsubst %/,%,$(dir $(wildcard tests/guest/*.c tests/system/*/*.c))) $(app_folder))
 

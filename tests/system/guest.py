@@ -41,11 +41,17 @@ def enter_namespace():
 
 
 def run(command, check=True):
-    return subprocess.run(command.split(), check=check, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command.split(), capture_output=True, text=True, timeout=60)
+    if check and result.returncode:
+        raise RuntimeError(f"{command}: {result.stderr.strip() or f'status {result.returncode}'}")
+    return result
 
 
 def make_tap(queues):
     """A tap interface with as many queues as the guest has cores."""
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise RuntimeError("tap interfaces need /dev/net/tun, which this user cannot open: "
+                           "load the module tun, allow the device in the container, or run as root")
     run(f"ip link del {TAP}", check=False)
     run(f"ip tuntap add dev {TAP} mode tap" + (" multi_queue" if queues > 1 else ""))
     run(f"ip addr add {HOST_IP}/{PREFIX} dev {TAP}")

@@ -68,11 +68,12 @@ def serve_on(cores):
         keep_alive_works(guest)
         pipelining_works(guest)
         before = guest.requests_per_core()
-        load = wrk(guest, connections=64, seconds=3)
-        after = guest.requests_per_core()
-        equal(load["errors"], 0, "wrk errors")
-        check(load["requests"] > 100, f"wrk completed only {load['requests']} requests")
-        spread = [b - a for a, b in zip(before, after)]
+        # The host's hash spreads connections: a few times 64, so that chance does not decide.
+        for _ in range(3):
+            load = wrk(guest, connections=64, seconds=1)
+            equal(load["errors"], 0, "wrk errors")
+            check(load["requests"] > 100, f"wrk completed only {load['requests']} requests")
+        spread = [b - a for a, b in zip(before, guest.requests_per_core())]
         fair = sum(spread) / cores
         check(min(spread) * 2 >= fair, f"a core has under half of its fair share: {spread}")
         check(guest.process.poll() is None, "the guest ended: " + guest.console())

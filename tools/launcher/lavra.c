@@ -9,6 +9,7 @@
 #include "tools/launcher/options.h"
 
 #include <arpa/inet.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -64,16 +65,33 @@ __attribute__((format(printf, 2, 3), noreturn)) static void refuse(int status, c
 	exit(status);
 }
 
-static void check_image(const char *path)
+static void check_image(const char *path, unsigned long memory_mib)
 {
-	unsigned char magic[4];
+	Elf64_Ehdr header;
+	Elf64_Phdr segment;
 	struct stat st;
+	unsigned long end = 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		refuse(EXIT_CANNOT, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || read(fd, magic, 4) != 4 || memcmp(magic, "\177ELF", 4))
-		refuse(EXIT_CANNOT, "%s is not an image: no ELF file", path);
+	if (!S_ISREG(st.st_mode) || pread(fd, &header, sizeof(header), 0) != sizeof(header) ||
+	    memcmp(header.e_ident, ELFMAG, SELFMAG) || header.e_ident[EI_CLASS] != ELFCLASS64)
+		refuse(EXIT_CANNOT, "%s is not an image: no 64-bit ELF file", path);
+	for (unsigned i = 0; i < header.e_phnum; i++) {
+		off_t at = (off_t)(header.e_phoff + i * sizeof(segment));
+
+		if (pread(fd, &segment, sizeof(segment), at) != sizeof(segment))
+			refuse(EXIT_CANNOT, "%s is not an image: it is cut off", path);
+		if (segment.p_type == PT_LOAD && segment.p_paddr + segment.p_memsz > end)
+			end = segment.p_paddr + segment.p_memsz;
+	}
+	/* QEMU drops what is outside of memory, and the guest is silent. */
+	if (end > memory_mib << 20)
+		refuse(EXIT_CANNOT,
+		       "%s reaches up to %lu KiB, more than %lu MiB of memory: give it more "
+		       "(--memory, or make run MEM=)",
+		       path, end >> 10, memory_mib);
 	close(fd);
 }
 
@@ -108,8 +126,9 @@ static bool can_open(const char *path)
 	return true;
 }
 
-static bool choose_kvm(enum accelerator accelerator)
+static bool choose_kvm(const struct options *options)
 {
+	enum accelerator accelerator = options->accelerator;
 	bool cpu = cpu_has_virtualization();
 	bool device = can_open("/dev/kvm");
 	int error = errno;
@@ -121,6 +140,9 @@ static bool choose_kvm(enum accelerator accelerator)
 		       "no KVM: this processor shows neither VMX nor SVM (use --accel tcg)");
 	if (accelerator == ACCELERATOR_KVM && !device)
 		refuse(EXIT_CANNOT, "no KVM: /dev/kvm: %s (use --accel tcg)", strerror(error));
+	if (cpu && !device && !options->dry_run)
+		fprintf(stderr, "lavra: /dev/kvm: %s; going on without KVM, which is slower\n",
+			strerror(error));
 	return cpu && device;
 }
 
@@ -136,8 +158,10 @@ static void check_port(const struct published_port *port)
 	    (!port->udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0))
 		refuse(EXIT_CANNOT, "socket: %s", strerror(errno));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		refuse(EXIT_CANNOT, "cannot publish on %s:%u: %s", port->address, port->host_port,
-		       strerror(errno));
+		refuse(EXIT_CANNOT,
+		       "cannot publish on %s:%u: %s (choose another port: --publish, or make run "
+		       "PORT=)",
+		       port->address, port->host_port, strerror(errno));
 	close(fd);
 }
 
@@ -228,7 +252,7 @@ static int run(const struct options *options)
 	struct command command;
 	struct termios terminal;
 	bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
-	bool kvm = choose_kvm(options->accelerator);
+	bool kvm = choose_kvm(options);
 	sigset_t signals, old_signals;
 	char status_path[32];
 	const char *wrong;
@@ -250,7 +274,7 @@ static int run(const struct options *options)
 		return 0;
 	}
 
-	check_image(options->image);
+	check_image(options->image, options->memory_mib);
 	for (unsigned i = 0; i < options->npublished; i++)
 		check_port(&options->published[i]);
 	if (options->network == NETWORK_TAP && !if_nametoindex(options->tap))
@@ -279,8 +303,11 @@ static int run(const struct options *options)
 		       strsignal(WTERMSIG(wait_status)));
 	if (WEXITSTATUS(wait_status) == EXIT_CANNOT)
 		return EXIT_CANNOT;
-	refuse(EXIT_NO_STATUS, "the image ended without an exit status (QEMU's own: %d)",
-	       WEXITSTATUS(wait_status));
+	if (WEXITSTATUS(wait_status))
+		refuse(EXIT_NO_STATUS, "QEMU failed with status %d; what it said is above",
+		       WEXITSTATUS(wait_status));
+	refuse(EXIT_NO_STATUS, "the image ended without an exit status: it reset the machine, by "
+			       "a triple fault or on purpose");
 }
 
 int main(int argc, char **argv)
