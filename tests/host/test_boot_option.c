@@ -3,6 +3,7 @@
  *
  * links: posix/boot_option.c
  */
+#include "tests/host/console_capture.h"
 #include "tests/host/fake_options.h"
 
 #include <setjmp.h>
@@ -11,36 +12,11 @@
 
 #include <cmocka.h>
 
-static char output[10000];
-static jmp_buf ended;
-
-void kprintf(const char *format, ...)
-{
-	size_t length = strlen(output);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(output + length, sizeof(output) - length, format, args);
-	va_end(args);
-}
-
-void machine_exit(int status)
-{
-	longjmp(ended, status);
-}
-
-/* 0, or the status with which the image ended. */
 static int parse(const char *line)
 {
-	int status;
-
-	output[0] = 0;
 	seen_text = NULL;
 	seen_number = 0;
-	status = setjmp(ended);
-	if (status == 0)
-		boot_options_parse(line);
-	return status;
+	return boot_with(line);
 }
 
 static void options(void **state)

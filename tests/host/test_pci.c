@@ -21,40 +21,9 @@
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "mm/kva.h"
+#include "tests/host/console_capture.h"
 
 #include <errno.h>
-
-/* ---- boot options, and what the kernel says ---- */
-
-static char output[4000];
-static jmp_buf ended;
-
-void kprintf(const char *format, ...)
-{
-	size_t length = strlen(output);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(output + length, sizeof(output) - length, format, args);
-	va_end(args);
-}
-
-void machine_exit(int status)
-{
-	longjmp(ended, status);
-}
-
-/* 0, or the status with which the image ended. */
-static int boot_with(const char *line)
-{
-	int status;
-
-	output[0] = 0;
-	status = setjmp(ended);
-	if (status == 0)
-		boot_options_parse(line);
-	return status;
-}
 
 /* ---- a machine of a few functions ---- */
 
