@@ -10,12 +10,25 @@
 
 #include "arch/boot_info.h"
 #include "lavra/types.h"
+#include "mm/frame.h"
+#include "mm/object.h"
 
 /* `bytes` of RAM (a multiple of 4 MiB), cleared, as one range from the start of a 4 MiB block. */
 void fake_memory_init(struct boot_info *info, size_t bytes);
 
 /* Make CORE_LOCAL variables of this thread reachable as those of `core`. */
 void fake_core_register(core_id_t core);
+
+/* What every test of mm/ begins with: core 0, `bytes` of RAM, and the allocators over it. */
+static inline void fake_memory_boot(size_t bytes)
+{
+	struct boot_info info;
+
+	fake_core_register(0);
+	fake_memory_init(&info, bytes);
+	frame_init(&info);
+	object_init();
+}
 
 /* Entries that were unmapped or narrowed and not yet shot down. */
 size_t fake_stale_entries(void);

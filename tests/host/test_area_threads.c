@@ -100,12 +100,7 @@ static void *run_core(void *argument)
 static void cores_change_areas_together(void **state)
 {
 	pthread_t threads[CORES];
-	struct boot_info info;
-
-	fake_core_register(0);
-	fake_memory_init(&info, 256ul << 20);
-	frame_init(&info);
-	object_init();
+	fake_memory_boot(256ul << 20);
 	area_init();
 	ncores = CORES;
 	initial_free = frame_free_count();

@@ -22,12 +22,7 @@ static size_t initial_free;
 
 static int setup(void **state)
 {
-	struct boot_info info;
-
-	fake_core_register(0);
-	fake_memory_init(&info, RAM);
-	frame_init(&info);
-	object_init();
+	fake_memory_boot(RAM);
 	object_init_core();
 	initial_free = frame_free_count();
 	return 0;

@@ -93,12 +93,7 @@ static void *run_core(void *argument)
 static void objects_travel_between_cores(void **state)
 {
 	pthread_t threads[CORES];
-	struct boot_info info;
-
-	fake_core_register(0);
-	fake_memory_init(&info, 64ul << 20);
-	frame_init(&info);
-	object_init();
+	fake_memory_boot(64ul << 20);
 	initial_free = frame_free_count();
 	pthread_barrier_init(&barrier, NULL, CORES);
 	ncores = CORES;

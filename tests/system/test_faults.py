@@ -6,6 +6,7 @@ import struct
 import time
 
 from guest import GUEST_IP, HOST_IP, TAP, Guest
+from packets import checksum
 from tap import check, equal, test
 
 # What must come back to what it was (/metrics); pages may stay in caches up to a bound.
@@ -167,15 +168,6 @@ def a_client_that_sends_and_reads_one_byte_at_a_time():
     check(answer.endswith(b"Hello, world!\n"), f"the slow client got {answer!r}")
     slow.close()
     serves_as_before()
-
-
-def checksum(data):
-    if len(data) % 2:
-        data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def frame_socket():

@@ -4,14 +4,8 @@ import struct
 import time
 
 from guest import GUEST_IP, HOST_IP, Guest
+from packets import echo_request
 from tap import check, equal, test
-from test_faults import checksum
-
-
-def echo_request(length, identifier):
-    data = bytes(i & 0xFF for i in range(length))
-    header = struct.pack("!BBHHH", 8, 0, 0, identifier, length & 0xFFFF)
-    return header[:2] + struct.pack("!H", checksum(header + data)) + header[4:] + data
 
 
 def icmp_socket():
@@ -22,7 +16,7 @@ def icmp_socket():
 
 def ping(raw, length, identifier):
     """Send one and wait for its answer, which must be the same data."""
-    request = echo_request(length, identifier)
+    request = echo_request(bytes(i & 0xFF for i in range(length)), identifier, length & 0xFFFF)
     raw.sendto(request, (GUEST_IP, 0))
     end = time.monotonic() + 3
     while time.monotonic() < end:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 
 from guest import Guest, ROOT, wrk
+from packets import echo_request
 from tap import check, equal, test
 
 
@@ -79,13 +80,6 @@ def serve_on(cores):
         check(guest.process.poll() is None, "the guest ended: " + guest.console())
 
 
-def checksum(data):
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
 @test
 def every_core_answers_ping():
     with Guest(net="tap", cores=2) as guest, socket.socket(socket.AF_INET, socket.SOCK_RAW,
@@ -94,9 +88,7 @@ def every_core_answers_ping():
         raw.settimeout(5)
         for number in range(64):
             body = bytes(number for _ in range(2 * 10 * number + 8))
-            header = struct.pack("!BBHHH", 8, 0, 0, 0x4C61, number)
-            header = struct.pack("!BBHHH", 8, 0, checksum(header + body), 0x4C61, number)
-            raw.sendto(header + body, (guest.address, 0))
+            raw.sendto(echo_request(body, 0x4C61, number), (guest.address, 0))
             answer = raw.recv(4096)[20:]
             equal((answer[0], struct.unpack("!H", answer[6:8])[0]), (0, number), "echo reply")
             equal(answer[8:], body, "body of the echo reply")
