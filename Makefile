@@ -4,7 +4,8 @@
 # the larger steps stand beside what they build:
 #   posix/libc/folder.mk   headers, musl, mimalloc, string functions: build/sysroot
 #   net/lwip.mk            lwIP and its glue as one object with its data in the core window
-#   apps/image.mk          an application's folder -> a bootable image
+#   apps/image.mk          an application's folder, or a fetched source package -> a bootable image
+#   tools/gcc/folder.mk    lavra-gcc, the compiler for images, and `make install`
 #   tools/folder.mk        host programs
 #   tests/host/folder.mk   unit tests that run on this machine
 
@@ -12,7 +13,7 @@ BUILD ?= build
 APP ?= httpd
 CORES ?= 2
 MEM ?= 128M
-PORT ?= 8080
+PORT ?= $(or $(port),8080)
 MALLOC ?= mimalloc
 ifeq ($(filter mimalloc musl,$(MALLOC)),)
 $(error MALLOC is '$(MALLOC)'; there are mimalloc and musl)
@@ -42,36 +43,40 @@ MAKEFLAGS += --no-builtin-rules
 
 # What a person asks for comes first: the packages of the group, then the build in a make of its own,
 # so that it sees a compiler that has just been installed.
-.PHONY: all run test bench gdb packages
-launch = $(lavra) run $(image) --cores '$(CORES)' --memory '$(MEM)' --publish '$(PORT):80'
+.PHONY: all run test bench conformance gdb packages
+launch = $(lavra) run $(image) --cores '$(CORES)' --memory '$(MEM)' --publish '$(PORT):$(or $(port),80)'
 parallel = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 all: ## build the image of APP
-	@tools/packages build
+	@tools/packages build app-$(notdir $(app_folder))
 	@$(MAKE) $(parallel) --no-print-directory image
 	@echo 'The image is $(image)'
-run: ## boot APP: make run APP=httpd CORES=2 MEM=128M PORT=8080
-	@tools/packages build run
+run: ## boot APP: make run APP=httpd CORES=2 MEM=128M PORT=8080 (or the server's own)
+	@tools/packages build run app-$(notdir $(app_folder))
 	@$(MAKE) -s $(parallel) --no-print-directory $(lavra)
 	@$(launch) $(LAVRA_FLAGS) --dry-run >/dev/null # a wrong CORES is told before all is built
 	@$(MAKE) $(parallel) --no-print-directory image
 	@$(launch) $(LAVRA_FLAGS)
 test: ## everything there is to prove; TESTS="build host guest system" picks
-	@tools/packages build run test
-	@$(MAKE) $(parallel) --no-print-directory images
+	@tools/packages build run test $(patsubst apps/%,app-%,$(filter apps/%,$(app_folders)))
+	@$(MAKE) $(parallel) --no-print-directory images bench-tools
 	@BUILD=$(BUILD) tests/run $(TESTS)
-bench: ## requests per second over cores, beside a Linux guest
-	@tools/packages build run bench
-	@$(MAKE) $(parallel) --no-print-directory images
-	@BUILD=$(BUILD) bench/run
+bench: ## requests per second over cores, beside a Linux guest; APP=httpd, redis or memcached
+	@tools/packages build run bench app-$(notdir $(app_folder))
+	@$(MAKE) $(parallel) --no-print-directory image bench-tools
+	@BUILD=$(BUILD) bench/run --server '$(APP)' $(BENCH_FLAGS)
+conformance: ## the programs of the Open POSIX Test Suite, each in a boot of its own
+	@tools/packages build run test
+	@$(MAKE) $(parallel) --no-print-directory image APP=tests/conformance
+	@BUILD=$(BUILD) tests/conformance/run
 gdb: ## boot APP stopped, and look into it with gdb
-	@tools/packages build run debug
+	@tools/packages build run debug app-$(notdir $(app_folder))
 	@$(MAKE) $(parallel) --no-print-directory image
 	@$(launch) $(LAVRA_FLAGS) --gdb </dev/null >$(BUILD)/console.log 2>&1 & launcher=$$!; sleep 1; \
 	kill -0 $$launcher 2>/dev/null || { cat $(BUILD)/console.log; exit 1; }; \
 	gdb -q $(image).elf -ex 'target remote 127.0.0.1:1234' $(if $(wildcard tools/gdb.py),-x tools/gdb.py); \
 	kill $$launcher 2>/dev/null; echo 'The console is in $(BUILD)/console.log'
 packages: ## install what is needed to build, run, test, measure and debug
-	@tools/packages build run test bench debug
+	@tools/packages build run test bench debug $(patsubst apps/%,app-%,$(filter apps/%,$(app_folders)))
 
 # Builds are reproducible: no path, time or locale of this machine gets into an object.
 export LC_ALL = C
@@ -125,6 +130,8 @@ $(BUILD)/kernel/%.S.o: %.S $(BUILD)/kernel.flags | $(sysroot)/headers.done
 include posix/libc/folder.mk
 include net/lwip.mk
 include tools/folder.mk
+include tools/gcc/folder.mk
+include bench/folder.mk
 include apps/image.mk
 include tests/host/folder.mk
 
@@ -135,10 +142,14 @@ headers: $(sysroot)/headers.done
 kernel-objects: $(kernel_objects) $(lwip_object)
 images: $(foreach folder,$(app_folders),$(call built,$(folder))/$(notdir $(folder))) $(lavra)
 
-size: image ## how large the image of APP is, and what is large in it
+# The bytes of a section of the image.
+section_size = $$(size -A $(image).elf | awk '$$1 == "$(1)" { print $$2 }')
+size: image ## how large the image of APP is, by folder, and what is large in it
 	@ls -l $(image) | awk '{ print $$5 " bytes: " $$NF }'
-	@size -A $(image).elf | awk '$$2 > 0 && $$3 > 0 { printf "%9d %s\n", $$2, $$1 }'
-	@echo 'The largest symbols:' && $(NM) --size-sort -S -r $(image).elf | head -20
+	@NM=$(NM) tools/size-by-folder $(image).map $($(notdir $(app_folder)).kernel:.o=.map) \
+		"$(call section_size,.symbols)" $(lwip_glue_objects)
+	@echo 'The largest symbols:' && $(NM) --size-sort -S -r -t d $(image).elf | \
+		awk '{ printf "%9d %s %s\n", $$2, $$3, $$4 }' | head -20
 
 # The layout is that of one version of the tool: others differ in details.
 clang_format := $(firstword $(shell command -v clang-format-14) clang-format)

@@ -68,6 +68,10 @@ struct context {
 	uint32_t preempted; /* which form */
 	void *frame; /* struct trap_frame, inside `save_area` */
 	void *extended; /* XSAVE area, 64-byte aligned, inside `save_area` */
+	/* Top of the stack on which its `syscall` instructions are answered (16-byte aligned), or
+	 * NULL. With one the application expects its vector registers back from every call: a
+	 * switch inside one saves them in `extended`. Set after the context was prepared. */
+	void *syscall_stack;
 };
 
 /* Bytes and alignment (64) of the save area that a context needs for preemption. */
@@ -86,6 +90,23 @@ void arch_context_init_clone(struct context *context, const struct syscall_frame
 /* Save into `from`, continue `to`. Interrupts off. Returns when somebody switches to `from`. */
 void arch_context_switch(struct context *from, struct context *to);
 
+/* ---- programs with `syscall` instructions (arch/x86_64/syscall_instruction.c) ---- */
+
+/* From now on the instruction enters the kernel on this core: syscall_from_instruction(). Each core,
+ * before the first such program; only threads whose context has a syscall_stack may run one. */
+void arch_enable_syscall_instruction(void);
+/* A `syscall` instruction's registers are in *frame, on the thread's syscall_stack; implemented by
+ * posix/. Returns false if of these only the result (rax) has changed. */
+bool syscall_from_instruction(struct trap_frame *frame);
+/* Start a program as its ABI says: at `entry`, on the stack as given, other registers 0. */
+void arch_start_program(uint64_t entry, void *stack_pointer) __attribute__((noreturn));
+/* The vDSO, an ELF image in the kernel's text: AT_SYSINFO_EHDR (arch/x86_64/vdso.S). */
+extern const char arch_vdso[];
+/* What the auxiliary vector tells a program of the processor. */
+uint64_t arch_hardware_capabilities(void); /* AT_HWCAP */
+#define ARCH_ELF_MACHINE 62 /* EM_X86_64 */
+#define ARCH_PLATFORM "x86_64"
+
 /* Set the running thread's FS base, at once and for later switches. */
 void arch_set_thread_pointer(struct context *current, uint64_t thread_pointer);
 
@@ -100,6 +121,16 @@ bool sched_should_preempt(void);
 struct context *current_context(void);
 void *sched_core_stack(void);
 void sched_preempted(void) __attribute__((noreturn));
+
+/*
+ * Likewise, implemented in posix/: called on the way back to application code that was interrupted or
+ * preempted, interrupts off. Handlers of signals that wait for the current thread run first: the
+ * frame is changed so.
+ */
+void signal_interrupted(struct trap_frame *frame);
+/* Application code made a fault that nobody can mend. Returns true if the thread handles the signal: the
+ * frame is changed so. `code` is Linux's si_code. */
+bool signal_fault(struct trap_frame *frame, int signal, int code, vaddr_t address);
 
 /* ---- reports ---- */
 
@@ -148,7 +179,11 @@ enum page_protection {
 	PAGE_WRITE = 2,
 	PAGE_EXECUTE = 4, /* never together with PAGE_WRITE: refused with -EINVAL */
 	PAGE_UNCACHED = 8, /* device memory */
+	/* Of single pages, kept by arch_protect() and told by arch_lookup() and arch_unmap(): */
+	PAGE_BORROWED = 16, /* the frame belongs to somebody else (mm/page_source.h) */
+	PAGE_COPIED_FIRST = 32, /* to be copied before it is written: stays read-only in any case */
 };
+#define PAGE_ACCESS (PAGE_READ | PAGE_WRITE | PAGE_EXECUTE)
 
 /* The ends of what an application may map: lower half. The page at 0 is never mapped. */
 #define USER_START 0x10000ul
@@ -179,12 +214,13 @@ paddr_t arch_translate(vaddr_t address);
 int arch_map(vaddr_t address, paddr_t physical, size_t size, unsigned protection);
 /* Change the protection of what is mapped in the range; a 2 MiB page that straddles its ends is
  * split first. 0 or -ENOMEM (nothing changed). Protection 0: any access faults, but the page stays
- * mapped for the functions below (arch_lookup() gives protection 0) and keeps its contents. */
+ * mapped for the functions below (arch_lookup() gives no PAGE_ACCESS) and keeps its contents. */
 int arch_protect(vaddr_t address, size_t size, unsigned protection);
-/* Unmap; `release(frame, size, arg)` is called for every page that was mapped (size 4 KiB or
- * 2 MiB), after its entry was cleared, so that it may shoot down and free. A 2 MiB page that
+/* Unmap; `release(frame, size, protection, arg)` is called for every page that was mapped (size 4 KiB
+ * or 2 MiB), after its entry was cleared, so that it may shoot down and free. A 2 MiB page that
  * straddles the ends is split first: 0 or -ENOMEM (nothing changed). */
-int arch_unmap(vaddr_t address, size_t size, void (*release)(paddr_t, size_t, void *), void *arg);
+typedef void arch_release(paddr_t frame, size_t size, unsigned protection, void *argument);
+int arch_unmap(vaddr_t address, size_t size, arch_release *release, void *arg);
 /* Is `address` mapped, with which protection and page size? Returns false if not; *page_size is
  * then what the empty table entry at `address` would cover: 4 KiB, 2 MiB (no page table there), or
  * larger. Any core, no lock: what it says was true at some moment during the call. */

@@ -46,3 +46,49 @@ char *strchr(const char *s, int c)
 	}
 	return (char *)s;
 }
+
+char *strrchr(const char *s, int c)
+{
+	const char *last = NULL;
+
+	for (;; s++) {
+		if (*s == (char)c)
+			last = s;
+		if (*s == '\0')
+			return (char *)last;
+	}
+}
+
+void *memchr(const void *bytes, int c, size_t len)
+{
+	const unsigned char *s = bytes;
+
+	for (; len != 0; s++, len--) {
+		if (*s == (unsigned char)c)
+			return (void *)s;
+	}
+	return NULL;
+}
+
+char *strcpy(char *to, const char *from)
+{
+	return memcpy(to, from, strlen(from) + 1);
+}
+
+size_t strcspn(const char *s, const char *reject)
+{
+	size_t len = 0;
+
+	while (s[len] != '\0' && !strchr(reject, s[len]))
+		len++;
+	return len;
+}
+
+size_t strspn(const char *s, const char *accept)
+{
+	size_t len = 0;
+
+	while (s[len] != '\0' && strchr(accept, s[len]))
+		len++;
+	return len;
+}

@@ -15,11 +15,16 @@ struct area {
 	/* Of the subtree: where its first area starts, where its last ends, the largest gap inside. */
 	vaddr_t first, last;
 	size_t gap;
+	struct page_source *source; /* NULL: anonymous memory */
+	uint64_t first_page; /* of the source, at `start` */
 	uint16_t attributes; /* PROT_*, and AREA_* below */
 	uint8_t height;
 };
 
 #define AREA_SMALL_PAGES 0x100 /* a stack: touched at one end, so 2 MiB would be wasted */
+#define AREA_SHARED 0x200 /* MAP_SHARED */
+#define AREA_NEVER_WRITTEN 0x400 /* shared, of a file that is open for reading only */
+#define AREA_HEAP 0x800 /* what brk() grows */
 
 /* Insert an area that overlaps none. */
 void tree_insert(struct area **root, struct area *area);

@@ -373,19 +373,47 @@ static void add_range(paddr_t start, paddr_t end)
 	buddies.free_pages += (whole.end - whole.start) >> PAGE_SHIFT;
 }
 
+static void set_end(paddr_t end)
+{
+	state_count = (align_up(end, BLOCK_BYTES(MAX_ORDER)) - first_page) >> PAGE_SHIFT;
+}
+
 /* Where the states fit: the start of the largest range. Sets the geometry for the first `nranges`. */
 static const struct memory_range *place_states(const struct memory_range *ranges, unsigned nranges)
 {
 	const struct memory_range *largest = ranges;
-	paddr_t end;
 
 	for (unsigned i = 1; i < nranges; i++)
 		if (ranges[i].end - ranges[i].start > largest->end - largest->start)
 			largest = &ranges[i];
 	first_page = align_down(ranges[0].start, BLOCK_BYTES(MAX_ORDER));
-	end = align_up(ranges[nranges - 1].end, BLOCK_BYTES(MAX_ORDER));
-	state_count = (end - first_page) >> PAGE_SHIFT;
+	set_end(ranges[nranges - 1].end);
 	return largest->end - largest->start > state_count ? largest : NULL;
+}
+
+/* What will be added later needs states as well; where they do not fit it is lost. */
+static void extend_states(const struct boot_info *info, const struct memory_range *home)
+{
+	for (unsigned i = 0; i < info->nmodules; i++) {
+		size_t before = state_count;
+		paddr_t end = first_page + (before << PAGE_SHIFT);
+
+		set_end(max(end, info->modules[i].end));
+		if (home->end - home->start <= state_count)
+			state_count = before;
+	}
+}
+
+void frame_add(paddr_t start, paddr_t end)
+{
+	start = max(start, first_page);
+	end = min(end, first_page + (state_count << PAGE_SHIFT));
+	if (start >= end)
+		return;
+	lock_buddies();
+	total_pages += (end - start) >> PAGE_SHIFT;
+	add_blocks(start, end);
+	ck_spinlock_unlock(&buddies.lock);
 }
 
 void frame_init(const struct boot_info *info)
@@ -413,7 +441,7 @@ void frame_init(const struct boot_info *info)
 	}
 	if (!home)
 		panic("memory: the loader names none that can be used");
-
+	extend_states(info, home);
 	states = phys_to_virt(home->start);
 	memset(states, INSIDE, state_count);
 	states_end = align_up(home->start + state_count, PAGE_SIZE);

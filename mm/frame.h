@@ -18,6 +18,10 @@
 /* Take over the memory of the boot information. Boot core, once. */
 void frame_init(const struct boot_info *info);
 
+/* Memory that was in use when frame_init() was called, of the boot information's modules: it is free
+ * now. Page-aligned. Boot core, thread context. */
+void frame_add(paddr_t start, paddr_t end);
+
 /* 2^order contiguous pages, aligned to their size. Returns 0 when there are none. Any core, kernel
  * context or fault handler; not from an interrupt handler. */
 paddr_t frame_alloc(unsigned order);

@@ -58,7 +58,7 @@ struct frames {
 	paddr_t frame[STACK_MAX_PAGES];
 };
 
-static void note_frame(paddr_t frame, size_t size, void *argument)
+static void note_frame(paddr_t frame, size_t size, unsigned protection, void *argument)
 {
 	struct frames *frames = argument;
 

@@ -14,3 +14,7 @@ void mm_init_core(void); /* every other core, before it allocates */
 
 /* Why mm_handle_fault() last returned false on this core: a sentence's end, for the fault report. */
 const char *mm_fault_reason(void);
+/* And the signal that Linux sends for it, with its si_code: SIGSEGV (SEGV_MAPERR, SEGV_ACCERR,
+ * SEGV_PKUERR), SIGBUS (BUS_ADRERR: the mapped file ends before the page), or SIGKILL: memory is out,
+ * which no handler can mend. */
+int mm_fault_signal(int *code);

@@ -10,10 +10,14 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+/* What is at a fixed target is cut at both ends, likewise the part that is lost; then the rest is cut
+ * off, and there is the new area. */
+#define REMAP_AREAS 6
+
 struct remap {
 	vaddr_t old, target;
 	size_t old_length, new_length;
-	unsigned attributes;
+	struct mapping mapping; /* at `old` */
 };
 
 static long shrink(struct edit *edit, const struct remap *remap)
@@ -30,10 +34,12 @@ static long shrink(struct edit *edit, const struct remap *remap)
 static bool grow_in_place(struct edit *edit, const struct remap *remap)
 {
 	vaddr_t start = remap->old + remap->old_length, end = remap->old + remap->new_length;
+	struct mapping more = remap->mapping;
 
 	if (!is_user_range(remap->old, remap->new_length) || !areas_are_free(start, end))
 		return false;
-	edit_add(edit, start, end, remap->attributes);
+	more.first_page += remap->old_length >> PAGE_SHIFT;
+	edit_add(edit, start, end, &more);
 	return true;
 }
 
@@ -41,12 +47,12 @@ static bool grow_in_place(struct edit *edit, const struct remap *remap)
 static long move(struct edit *edit, const struct remap *remap)
 {
 	size_t length = min(remap->old_length, remap->new_length);
-	int error = pages_move(remap->old, remap->target, length, remap->attributes);
+	int error = pages_move(remap->old, remap->target, length, remap->mapping.attributes);
 
 	if (error)
 		return error;
 	edit_remove(edit, remap->old, remap->old + remap->old_length);
-	edit_add(edit, remap->target, remap->target + remap->new_length, remap->attributes);
+	edit_add(edit, remap->target, remap->target + remap->new_length, &remap->mapping);
 	return remap->target;
 }
 
@@ -75,7 +81,7 @@ static long remap_locked(struct edit *edit, struct remap *remap, int flags)
 
 	if (!area || area->start > remap->old || area->end - remap->old < remap->old_length)
 		return -EFAULT;
-	remap->attributes = area->attributes;
+	remap->mapping = mapping_at(area, remap->old);
 	if (flags & MREMAP_FIXED)
 		return move_fixed(edit, remap);
 	if (remap->new_length == remap->old_length)
@@ -105,7 +111,7 @@ long area_remap(vaddr_t old, size_t old_length, size_t new_length, int flags, va
 		return -EINVAL;
 	if (!is_user_range(old, old_length))
 		return -EFAULT;
-	if (new_length > USER_END - USER_START || !edit_begin(&edit))
+	if (new_length > USER_END - USER_START || !edit_begin(&edit, REMAP_AREAS))
 		return -ENOMEM;
 	remap.old_length = old_length;
 	remap.new_length = new_length;

@@ -18,6 +18,7 @@ static size_t resident_pages; /* written under the lock */
  * shootdown they can neither be freed nor hold a list link, so they are noted here. */
 static struct {
 	unsigned count;
+	size_t borrowed; /* pages that are not freed, but shot down as well */
 	paddr_t pages[512]; /* | 1: 2 MiB */
 } unmapped;
 
@@ -42,7 +43,7 @@ static unsigned order_of(size_t page_size)
 
 static void free_unmapped(const struct range *range)
 {
-	if (!unmapped.count)
+	if (!unmapped.count && !unmapped.borrowed)
 		return; /* nothing was mapped, so no TLB has it */
 	tlb_shootdown(range->start, (range->end - range->start) >> PAGE_SHIFT);
 	for (unsigned i = 0; i < unmapped.count; i++) {
@@ -51,11 +52,16 @@ static void free_unmapped(const struct range *range)
 		frame_free(unmapped.pages[i] & ~1ul, order);
 		count_resident(-(1ul << order));
 	}
-	unmapped.count = 0;
+	count_resident(-unmapped.borrowed);
+	unmapped.count = unmapped.borrowed = 0;
 }
 
-static void note_unmapped(paddr_t frame, size_t size, void *range)
+static void note_unmapped(paddr_t frame, size_t size, unsigned protection, void *range)
 {
+	if (protection & PAGE_BORROWED) {
+		unmapped.borrowed++;
+		return;
+	}
 	if (unmapped.count == array_size(unmapped.pages))
 		free_unmapped(range);
 	unmapped.pages[unmapped.count++] = frame | (size != PAGE_SIZE);
@@ -70,9 +76,18 @@ int pages_drop(vaddr_t start, vaddr_t end)
 	return error;
 }
 
-int page_insert(vaddr_t address, paddr_t frame, size_t size, unsigned attributes)
+/* What the page's entry says: a borrowed page of a private area is for reading until it is copied. */
+static unsigned entry_protection(unsigned attributes, unsigned borrowed)
 {
-	int error = arch_map(address, frame, size, attributes & PAGE_PROTECTION);
+	unsigned protection = (attributes & PAGE_PROTECTION) | borrowed;
+
+	return borrowed && !(attributes & AREA_SHARED) ? protection | PAGE_COPIED_FIRST
+						       : protection;
+}
+
+int page_insert(vaddr_t address, paddr_t frame, size_t size, unsigned attributes, unsigned borrowed)
+{
+	int error = arch_map(address, frame, size, entry_protection(attributes, borrowed));
 
 	if (!error)
 		count_resident(size >> PAGE_SHIFT);
@@ -94,7 +109,7 @@ bool page_may_be_huge(const struct area *area, vaddr_t address)
 {
 	vaddr_t start = align_down(address, HUGE_PAGE_SIZE);
 
-	return !(area->attributes & AREA_SMALL_PAGES) && start >= area->start &&
+	return !area->source && !(area->attributes & AREA_SMALL_PAGES) && start >= area->start &&
 	       start + HUGE_PAGE_SIZE <= area->end && has_room_for_huge(start);
 }
 
@@ -114,7 +129,8 @@ static int populate_page(const struct area *area, vaddr_t *address)
 
 	for (;; size = PAGE_SIZE) {
 		paddr_t frame = frame_alloc_zeroed(order_of(size));
-		int error = frame ? page_insert(*address, frame, size, area->attributes) : -ENOMEM;
+		int error = frame ? page_insert(*address, frame, size, area->attributes, 0)
+				  : -ENOMEM;
 
 		if (!error)
 			break;
@@ -142,10 +158,10 @@ int pages_populate(vaddr_t start, vaddr_t end, unsigned attributes)
 	return 0;
 }
 
-static void keep(paddr_t frame, size_t size, void *argument) {}
+static void keep(paddr_t frame, size_t size, unsigned protection, void *argument) {}
 
 /* Make the pages of [from, from + length) reachable at `to` as well. */
-static int alias(vaddr_t from, vaddr_t to, size_t length, unsigned protection)
+static int alias(vaddr_t from, vaddr_t to, size_t length, unsigned attributes)
 {
 	size_t step;
 
@@ -166,8 +182,8 @@ static int alias(vaddr_t from, vaddr_t to, size_t length, unsigned protection)
 		if (page_size == HUGE_PAGE_SIZE && !within && length - offset >= HUGE_PAGE_SIZE &&
 		    is_aligned(to + offset, HUGE_PAGE_SIZE) && has_room_for_huge(to + offset))
 			step = HUGE_PAGE_SIZE;
-		error =
-		    arch_map(to + offset, align_down(frame, page_size) + within, step, protection);
+		error = arch_map(to + offset, align_down(frame, page_size) + within, step,
+				 entry_protection(attributes, old_protection & PAGE_BORROWED));
 		if (error)
 			return error;
 	}
@@ -176,7 +192,7 @@ static int alias(vaddr_t from, vaddr_t to, size_t length, unsigned protection)
 
 int pages_move(vaddr_t from, vaddr_t to, size_t length, unsigned attributes)
 {
-	int error = alias(from, to, length, attributes & PAGE_PROTECTION);
+	int error = alias(from, to, length, attributes);
 
 	if (!error)
 		error = arch_unmap(from, length, keep, NULL);

@@ -1,19 +1,18 @@
 /*
- * Addresses: the boot option, DHCP, and the announcement to all cores.
+ * IPv4 addresses: the boot option, DHCP, and the announcement to all cores.
  */
 #include "net/config.h"
 
 #include "arch/arch.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
-#include "net/interface.h"
+#include "net/interface6.h"
 #include "net/net.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 #include "smp/mailbox.h"
 
 #include "lwip/dhcp.h"
-#include "lwip/dns.h"
 #include "lwip/prot/dhcp.h"
 
 #include <errno.h>
@@ -31,7 +30,9 @@
 enum config_method { METHOD_DHCP, METHOD_STATIC, METHOD_NONE };
 
 static READ_MOSTLY enum config_method method = METHOD_DHCP;
-static READ_MOSTLY struct network_config static_config;
+static READ_MOSTLY struct {
+	uint32_t address, netmask, gateway;
+} static_config;
 
 /* Written by core 0, before it tells the others by message. */
 SHARED struct network_config network_config = { 0 };
@@ -42,32 +43,14 @@ static CORE_LOCAL struct thread *waiting_thread; /* in net_configure() */
 
 /* ---- ip= ---- */
 
-/* A dotted quad at *text; steps behind it. */
-static bool parse_address(const char **text, uint32_t *address)
-{
-	uint8_t bytes[4];
-
-	for (int i = 0; i < 4; i++) {
-		unsigned value = 0, digits = 0;
-
-		if (i && *(*text)++ != '.')
-			return false;
-		for (; **text >= '0' && **text <= '9' && digits < 3; digits++)
-			value = value * 10 + (unsigned)(*(*text)++ - '0');
-		if (!digits || value > 255)
-			return false;
-		bytes[i] = (uint8_t)value;
-	}
-	memcpy(address, bytes, 4);
-	return true;
-}
-
 static const char *parse_static(const char *text)
 {
 	unsigned prefix = 0, digits = 0;
+	struct address address;
 
-	if (!parse_address(&text, &static_config.address) || *text++ != '/')
+	if (!address_parse(&text, &address) || !address_is_ip4(&address) || *text++ != '/')
 		return "must be dhcp, none or ADDRESS/PREFIX[,GATEWAY]";
+	static_config.address = address_ip4(&address);
 	for (; *text >= '0' && *text <= '9' && digits < 2; digits++)
 		prefix = prefix * 10 + (unsigned)(*text++ - '0');
 	if (!digits || prefix > 32)
@@ -76,8 +59,9 @@ static const char *parse_static(const char *text)
 	static_config.gateway = 0;
 	if (*text == ',') {
 		text++;
-		if (!parse_address(&text, &static_config.gateway))
+		if (!address_parse(&text, &address) || !address_is_ip4(&address))
 			return "the gateway must be an address";
+		static_config.gateway = address_ip4(&address);
 	}
 	if (*text)
 		return "has something behind it";
@@ -104,6 +88,16 @@ static void adopt_config(void *argument)
 {
 	interface_set_address(network_config.address, network_config.netmask,
 			      network_config.gateway);
+	/* Core 0's were there first. */
+	if (this_core != 0)
+		interface_set_addresses6(&network_config);
+}
+
+void config_tell_others(void)
+{
+	for (core_id_t core = 1; core < ncores; core++)
+		if (core_is_online(core) && mailbox_post(core, adopt_config, NULL) != 0)
+			kprintf("net: core %u was not told of its address\n", core);
 }
 
 static void announce(const char *how)
@@ -120,6 +114,7 @@ static void address_changed(struct netif *netif)
 {
 	struct thread *thread = waiting_thread;
 
+	config_addresses6_changed();
 	if (netif_ip4_addr(netif)->addr == network_config.address &&
 	    netif_ip4_netmask(netif)->addr == network_config.netmask &&
 	    netif_ip4_gw(netif)->addr == network_config.gateway)
@@ -127,17 +122,14 @@ static void address_changed(struct netif *netif)
 	network_config.address = netif_ip4_addr(netif)->addr;
 	network_config.netmask = netif_ip4_netmask(netif)->addr;
 	network_config.gateway = netif_ip4_gw(netif)->addr;
-	for (uint8_t i = 0; i < NAME_SERVERS_MAX; i++)
-		network_config.name_servers[i] = dns_getserver(i)->addr;
+	config_name_servers_changed();
 	if (thread) { /* at boot it tells the others itself, and waits for them */
 		waiting_thread = NULL;
 		thread_wake(thread);
 		return;
 	}
 	announce("DHCP");
-	for (core_id_t core = 1; core < ncores; core++)
-		if (core_is_online(core) && mailbox_post(core, adopt_config, NULL) != 0)
-			kprintf("net: core %u was not told of its address\n", core);
+	config_tell_others();
 }
 
 /* ---- DHCP ---- */
@@ -186,7 +178,6 @@ static int configure_by_dhcp(void)
 	uint64_t start_ns = clock_ns();
 	int error;
 
-	netif_set_status_callback(&ethernet_interface, address_changed);
 	error = dhcp_begin();
 	if (error)
 		return error;
@@ -205,13 +196,19 @@ int net_configure(void)
 
 	if (virtio_net_queue_pairs() == 0)
 		return -ENODEV;
+	assert_on_core(0);
+	netif_set_status_callback(&ethernet_interface, address_changed);
+	config_name_servers_changed();
+	config_begin6();
 	if (method == METHOD_NONE)
 		return 0;
-	assert_on_core(0);
-	if (method == METHOD_STATIC)
-		network_config = static_config;
-	else
+	if (method == METHOD_STATIC) {
+		network_config.address = static_config.address;
+		network_config.netmask = static_config.netmask;
+		network_config.gateway = static_config.gateway;
+	} else {
 		error = configure_by_dhcp();
+	}
 	if (error || !network_config.address)
 		return error;
 	announce(method == METHOD_STATIC ? "static" : "DHCP");

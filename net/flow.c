@@ -14,6 +14,7 @@
 #include "net/segment.h"
 #include "sched/timer.h"
 #include "smp/core.h"
+#include "smp/mailbox.h"
 
 #include "lwip/priv/tcp_priv.h"
 
@@ -99,17 +100,63 @@ bool flow_may_be_on(core_id_t core, uint32_t hash)
 	return other && __atomic_load_n(&other[hash % FLOW_BUCKETS], __ATOMIC_RELAXED);
 }
 
+/* Multiplications by what nobody outside knows: who cannot see the key cannot choose addresses that
+ * meet in one bucket. */
+void flow_key6(struct flow_key *key, const uint8_t addresses[32], uint16_t remote_port,
+	       uint16_t local_port)
+{
+	uint64_t words[4], mixed = flow_hash_key[0];
+
+	memcpy(words, addresses, sizeof(words));
+	for (int i = 0; i < 4; i++) {
+		mixed = (mixed ^ words[i]) * 0x9e3779b97f4a7c15;
+		mixed ^= mixed >> 29 ^ flow_hash_key[i & 1];
+	}
+	*key = (struct flow_key){
+		.remote_address = (uint32_t)(mixed ^ mixed >> 32),
+		.local_address = FLOW_KEY_IP6,
+		.remote_port = remote_port,
+		.local_port = local_port,
+	};
+}
+
+struct flow *flow_find6(const struct flow_key *key, uint32_t hash, const uint8_t addresses[32])
+{
+	struct flow *flow = flow_table[hash % FLOW_BUCKETS];
+
+	/* A marker of one that moves has no addresses: who takes it for another is sent on, no more. */
+	for (; flow; flow = flow->next)
+		if (flow_key_equal(&flow->key, key) &&
+		    (flow->is_marker ||
+		     (memcmp(ip_2_ip6(&flow->pcb->remote_ip)->addr, addresses, 16) == 0 &&
+		      memcmp(ip_2_ip6(&flow->pcb->local_ip)->addr, addresses + 16, 16) == 0)))
+			return flow;
+	return NULL;
+}
+
+static void set_key6(struct flow_key *key, const struct tcp_pcb *pcb)
+{
+	uint8_t addresses[32];
+
+	memcpy(addresses, ip_2_ip6(&pcb->remote_ip)->addr, 16);
+	memcpy(addresses + 16, ip_2_ip6(&pcb->local_ip)->addr, 16);
+	flow_key6(key, addresses, lwip_htons(pcb->remote_port), lwip_htons(pcb->local_port));
+}
+
 static void hash_insert(struct flow *flow)
 {
 	const struct tcp_pcb *pcb = flow->pcb;
 	struct flow **bucket;
 
-	flow->key = (struct flow_key){
-		.remote_address = ip4_addr_get_u32(&pcb->remote_ip),
-		.local_address = ip4_addr_get_u32(&pcb->local_ip),
-		.remote_port = lwip_htons(pcb->remote_port),
-		.local_port = lwip_htons(pcb->local_port),
-	};
+	if (IP_IS_V6_VAL(pcb->remote_ip))
+		set_key6(&flow->key, pcb);
+	else
+		flow->key = (struct flow_key){
+			.remote_address = ip_2_ip4(&pcb->remote_ip)->addr,
+			.local_address = ip_2_ip4(&pcb->local_ip)->addr,
+			.remote_port = lwip_htons(pcb->remote_port),
+			.local_port = lwip_htons(pcb->local_port),
+		};
 	bucket = &flow_table[flow_hash(&flow->key) % FLOW_BUCKETS];
 	flow->next = *bucket;
 	/* Read by flow_may_be_on() of other cores, as a hint: no order needed. */
@@ -424,6 +471,8 @@ void flow_attach_all(void)
 {
 	for (unsigned i = 0; i < FLOW_BUCKETS; i++)
 		for (struct flow *flow = flow_table[i]; flow; flow = flow->next) {
+			if (flow->is_marker)
+				continue;
 			struct tcp_pcb **list = flow->pcb->state == TIME_WAIT ? &tcp_tw_pcbs
 									      : &tcp_active_pcbs;
 
@@ -443,6 +492,88 @@ void flow_close_listener(struct tcp_pcb *listener)
 	}
 	tcp_close(listener);
 	flow_detach();
+}
+
+/* ---- moving to another core ---- */
+
+struct flow_marker {
+	struct flow flow;
+	core_id_t from, to;
+	struct parcel parcel; /* takes it home, where it ends */
+};
+
+/* What markers have for a control block, so that they cost the usual segment no look. */
+static READ_MOSTLY struct tcp_pcb moved_pcb = { .state = TIME_WAIT };
+
+bool flow_may_move(const struct tcp_pcb *pcb)
+{
+	return pcb->state == ESTABLISHED && !pcb->unsent && !pcb->unacked && !pcb->ooseq &&
+	       !pcb->refused_data && !pcb->persist_backoff && pcb->rtime < 0 && !pcb->poll &&
+	       !(pcb->flags & ~(TF_ACK_DELAY | TF_ACK_NOW | TF_NODELAY | TF_WND_SCALE | TF_SACK)) &&
+	       !flow_of(pcb)->recovering && flow_of(pcb)->hashed && ncores > 1;
+}
+
+bool flow_moved(const struct flow *flow, core_id_t *to)
+{
+	if (!flow->is_marker)
+		return false;
+	*to = container_of(flow, struct flow_marker, flow)->to;
+	return true;
+}
+
+static void insert_at(struct flow *flow)
+{
+	struct flow **bucket = &flow_table[flow_hash(&flow->key) % FLOW_BUCKETS];
+
+	flow->next = *bucket;
+	/* As in hash_insert(). */
+	__atomic_store_n(bucket, flow, __ATOMIC_RELAXED);
+	flow_count++;
+}
+
+/* At the old core: the new one has it, and shows so in its table. */
+static void marker_arrived(struct parcel *parcel)
+{
+	struct flow_marker *marker = container_of(parcel, struct flow_marker, parcel);
+
+	hash_remove(&marker->flow);
+	object_free(marker);
+}
+
+struct flow_marker *flow_leave(struct tcp_pcb *pcb, core_id_t to)
+{
+	struct flow_marker *marker = object_alloc_zeroed(sizeof(*marker));
+	struct flow *flow = flow_of(pcb);
+
+	if (!marker)
+		return NULL;
+	marker->flow.pcb = &moved_pcb;
+	marker->flow.key = flow->key;
+	marker->flow.is_marker = true;
+	marker->from = this_core;
+	marker->to = to;
+	parcel_init(&marker->parcel, marker_arrived);
+	/* The bucket is not empty in between: others look at it. */
+	insert_at(&marker->flow);
+	hash_remove(flow);
+	move_to(flow, FLOW_IDLE);
+	/* As an age: every core counts its own ticks. */
+	pcb->tmr = tcp_ticks - pcb->tmr;
+	pcb->rttest = 0;
+	return marker;
+}
+
+void flow_arrive(struct tcp_pcb *pcb, struct flow_marker *marker)
+{
+	struct flow *flow = flow_of(pcb);
+
+	pcb->tmr = tcp_ticks - pcb->tmr;
+	insert_at(flow);
+	if (needs_ticks(pcb))
+		move_to(flow, FLOW_TICKING);
+	else if (pcb->so_options & SOF_KEEPALIVE)
+		move_to(flow, FLOW_KEEPALIVE);
+	parcel_send(marker->from, &marker->parcel);
 }
 
 /* ---- ticks ---- */

@@ -20,11 +20,14 @@
 
 #include "lwip/tcp.h"
 
-/* What a received segment is looked up by. Network byte order. */
+/* What a received segment is looked up by. Network byte order. Of an IPv6 connection this is a digest:
+ * the local address is FLOW_KEY_IP6, the remote one a keyed hash of both addresses. */
 struct flow_key {
 	uint32_t remote_address, local_address;
 	uint16_t remote_port, local_port;
 };
+/* The broadcast address, which no IPv4 connection has (lwIP refuses it). */
+#define FLOW_KEY_IP6 0xffffffffu
 
 enum flow_list { FLOW_IDLE, FLOW_TICKING, FLOW_KEEPALIVE, FLOW_TIME_WAIT };
 
@@ -36,6 +39,7 @@ struct flow {
 	bool hashed;
 	bool established; /* was, at some time */
 	bool window_lent; /* by net/segment.c: the receive window is one byte too large */
+	bool is_marker; /* of a connection that moved: `pcb` is nobody's */
 	bool recovering; /* NewReno: from the third duplicate ACK until `recover` is acknowledged */
 	struct list link;
 	struct list half_open_link; /* in state SYN_RCVD: oldest first */
@@ -60,6 +64,11 @@ int flow_init_core(void); /* every core; -ENOMEM */
 
 static inline uint32_t flow_hash(const struct flow_key *key);
 static inline struct flow *flow_find(const struct flow_key *key, uint32_t hash);
+/* Of IPv6: the key, and the connection. `addresses` are the remote and the local one, as they follow
+ * each other in a received header. */
+void flow_key6(struct flow_key *key, const uint8_t addresses[32], uint16_t remote_port,
+	       uint16_t local_port);
+struct flow *flow_find6(const struct flow_key *key, uint32_t hash, const uint8_t addresses[32]);
 /* May `core` have a flow of this hash? A hint: false positives happen. Any core. */
 bool flow_may_be_on(core_id_t core, uint32_t hash);
 
@@ -76,6 +85,14 @@ void flow_close_listener(struct tcp_pcb *listener);
 static inline void flow_touch(struct tcp_pcb *pcb);
 /* Forget a connection in TIME_WAIT: a new one with the same addresses and ports begins. */
 void flow_recycle(struct flow *flow);
+/* A connection moves to another core (net/socket_move.h). May it, now: is nothing on its way? */
+bool flow_may_move(const struct tcp_pcb *pcb);
+/* Take it off this core; a marker stays. NULL without memory. Then on `to`: it is there, and the
+ * marker goes. */
+struct flow_marker *flow_leave(struct tcp_pcb *pcb, core_id_t to);
+void flow_arrive(struct tcp_pcb *pcb, struct flow_marker *marker);
+/* Of what flow_find() gave, with a control block in TIME_WAIT: is it a marker, and for which core? */
+bool flow_moved(const struct flow *flow, core_id_t *to);
 /* Put every flow on lwIP's list; before an interface changes its address. */
 void flow_attach_all(void);
 

@@ -24,9 +24,7 @@ static bool parse_arp(const struct packet *packet, struct frame *frame)
 	return true;
 }
 
-/* lwIP follows options over the end of the header: here they have to fit. `room`: bytes from the TCP
- * header on that are in the first part and in the packet. */
-static bool tcp_header_is_sound(const uint8_t *tcp, uint32_t room)
+bool tcp_header_is_sound(const uint8_t *tcp, uint32_t room)
 {
 	uint32_t len = (uint32_t)(tcp[12] >> 4) * 4, at = TCP_HLEN;
 
@@ -102,10 +100,14 @@ bool frame_parse(struct packet *packet, struct frame *frame)
 	frame->kind = FRAME_OTHER;
 	frame->plain = false;
 	frame->ip_offset = 0;
+	frame->addresses = NULL;
+	frame->transport_offset = 0;
 	if (packet->total_len < packet->len)
 		return false;
 	if (!packet_state(packet)->from_wire)
-		return packet->total_len <= UINT16_MAX && parse_ip(packet, frame);
+		return packet->total_len <= UINT16_MAX && packet->len != 0 &&
+		       (packet->data[0] >> 4 == 6 ? frame_parse_ip6(packet, frame)
+						  : parse_ip(packet, frame));
 	/* lwIP counts lengths in 16 bits. */
 	if (packet->len < ETHERNET_HEADER_LEN || packet->total_len > UINT16_MAX)
 		return false;
@@ -113,6 +115,8 @@ bool frame_parse(struct packet *packet, struct frame *frame)
 	type = load16(packet->data + 12);
 	if (type == lwip_htons(ETHTYPE_IP))
 		return parse_ip(packet, frame);
+	if (type == lwip_htons(ETHTYPE_IPV6))
+		return frame_parse_ip6(packet, frame);
 	if (type == lwip_htons(ETHTYPE_ARP))
 		return parse_arp(packet, frame);
 	return false;

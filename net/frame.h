@@ -14,6 +14,9 @@ enum frame_kind {
 	FRAME_UDP,
 	FRAME_FRAGMENT,
 	FRAME_ARP_REPLY, /* to us or not: every core may be waiting for it */
+	FRAME_ADVERTISEMENT, /* IPv6's, of a neighbor or router: likewise */
+	FRAME_CORE_0, /* what one core answers for all: neighbor solicitations, group queries */
+	FRAME_TOO_BIG, /* ICMPv6: a packet of ours did not fit */
 	FRAME_OTHER, /* ARP requests, ICMP, other protocols */
 };
 
@@ -22,15 +25,26 @@ struct frame {
 	uint16_t ip_offset; /* where the IP header (or ARP message) begins */
 	uint16_t ip_len; /* IP packet, header included, without padding */
 	uint8_t tcp_flags;
-	bool plain; /* headers of 20 bytes each in the first part, IP's with a right checksum */
+	/* An IP header without options in the first part, of IPv4 with a right checksum. */
+	bool plain;
 	uint32_t sequence; /* TCP, host order */
 	struct flow_key key; /* TCP and UDP; for UDP the ports alone matter */
 	uint32_t hash;
+	const uint8_t *addresses; /* IPv6: source and destination, in the header; NULL: IPv4 */
+	uint16_t transport_offset; /* IPv6: from the IP header, of what is behind the extension
+				    * headers, or of the fragment header */
 };
 
 /* Look at the headers. Returns false for what no stack should see: cut off, or lengths that
  * contradict each other. */
 bool frame_parse(struct packet *packet, struct frame *frame);
+/* The same of IPv6; `ip_offset` is known. */
+bool frame_parse_ip6(const struct packet *packet, struct frame *frame);
+/* Is the checksum of an ICMPv6 message right that is in one piece? */
+bool frame_icmp6_checksum_is_right(const uint8_t *ip, const struct frame *frame);
+/* Are a TCP header's length and options inside the `room` bytes that are in one piece? lwIP follows
+ * options over the end. */
+bool tcp_header_is_sound(const uint8_t *tcp, uint32_t room);
 
 static inline uint16_t load16(const void *bytes)
 {
@@ -63,8 +77,8 @@ static inline uint16_t ip_header_sum(const uint8_t *ip)
 			     load32(ip + 12) + load32(ip + 16));
 }
 
-/* frame_parse() for what nearly all frames are: from the wire, in one part, TCP, without options.
- * False: it is something else, or not in order. */
+/* frame_parse() for what nearly all frames are: from the wire, in one part, TCP over IPv4, without
+ * options. `addresses` stays as it is. False: it is something else, or not in order. */
 static inline bool frame_parse_plain(struct packet *packet, struct frame *frame)
 {
 	const uint8_t *ip = packet->data + ETHERNET_HEADER_LEN;

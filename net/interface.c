@@ -8,9 +8,13 @@
 #include "lavra/counters.h"
 #include "mm/object.h"
 #include "net/checksum.h"
+#include "net/config.h"
 #include "net/frame.h"
+#include "net/interface6.h"
 #include "net/loopback.h"
 #include "net/neighbor.h"
+#include "net/path_mtu.h"
+#include "net/reassembly.h"
 #include "net/steering.h"
 #include "sched/thread.h"
 #include "smp/core.h"
@@ -19,10 +23,13 @@
 #include "lwip/etharp.h"
 #include "lwip/inet_chksum.h"
 #include "lwip/ip.h"
+#include "lwip/ip6.h"
 #include "lwip/ip4_frag.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/etharp.h"
+#include "lwip/prot/icmp6.h"
 #include "lwip/prot/ip4.h"
+#include "lwip/prot/udp.h"
 #include "netif/ethernet.h"
 
 #include <errno.h>
@@ -35,7 +42,10 @@
 #define GENERATE_FLAGS 0x00ff
 #define CHECK_ALL 0xff00
 /* The device or the sender on this machine vouches for the rest. */
-#define CHECK_HEADERS (NETIF_CHECKSUM_CHECK_IP | NETIF_CHECKSUM_CHECK_ICMP)
+#define CHECK_HEADERS                                                                              \
+	(NETIF_CHECKSUM_CHECK_IP | NETIF_CHECKSUM_CHECK_ICMP | NETIF_CHECKSUM_CHECK_ICMP6)
+
+#define GENERATED_BY_DEVICE (NETIF_CHECKSUM_GEN_TCP | NETIF_CHECKSUM_GEN_UDP)
 
 CORE_LOCAL struct netif ethernet_interface;
 CORE_LOCAL struct netif loopback_interface;
@@ -60,14 +70,23 @@ static inline void tcp_receive_plain(struct packet *packet, const struct frame *
 	ip_data.current_netif = netif;
 	ip_data.current_input_netif = netif;
 	ip_data.current_ip_header_tot_len = IP_HLEN;
-	ip4_addr_set_u32(&ip_data.current_iphdr_src, frame->key.remote_address);
-	ip4_addr_set_u32(&ip_data.current_iphdr_dest, frame->key.local_address);
+	/* Their type is IPv4 already: see receive_ip6(). */
+	ip_2_ip4(&ip_data.current_iphdr_src)->addr = frame->key.remote_address;
+	ip_2_ip4(&ip_data.current_iphdr_dest)->addr = frame->key.local_address;
 	tcp_input(pbuf, netif);
 	ip_data.current_netif = NULL;
 	ip_data.current_input_netif = NULL;
 }
 
-/* A piece of a packet, on core 0. The whole is a new packet, for whom it may concern. */
+/* The whole of a packet in pieces is a new packet, for whom it may concern. Its transport checksum is
+ * not verified yet: `checksum_valid` is false. */
+static void receive_whole(struct packet *whole, bool from_wire)
+{
+	packet_state(whole)->reassembled = from_wire;
+	interface_receive(whole);
+}
+
+/* A piece of a packet, on core 0. */
 static void receive_fragment(struct packet *packet, const struct frame *frame)
 {
 	bool from_wire = packet_state(packet)->from_wire;
@@ -91,11 +110,18 @@ static void receive_fragment(struct packet *packet, const struct frame *frame)
 	else
 		counters.rx_drops++;
 	pbuf_free(pbuf);
-	if (!whole)
-		return;
-	/* Its transport checksum is not verified yet: `checksum_valid` is false. */
-	packet_state(whole)->reassembled = from_wire;
-	interface_receive(whole);
+	if (whole)
+		receive_whole(whole, from_wire);
+}
+
+static void receive_fragment6(struct packet *packet, const struct frame *frame)
+{
+	bool from_wire = packet_state(packet)->from_wire;
+	struct packet *whole = reassembly_add(packet, frame);
+
+	neighbor_timers_needed();
+	if (whole)
+		receive_whole(whole, from_wire);
 }
 
 /* Tell lwIP what of this frame it has to verify. */
@@ -103,6 +129,26 @@ static inline void set_checks(struct netif *netif, const struct packet *packet)
 {
 	netif->chksum_flags = (netif->chksum_flags & GENERATE_FLAGS) |
 			      (packet->checksum_valid ? CHECK_HEADERS : CHECK_ALL);
+}
+
+static void receive_ip6(struct packet *packet, const struct frame *frame, struct flow *flow,
+			struct netif *netif)
+{
+	bool from_wire = packet_state(packet)->from_wire;
+	struct pbuf *pbuf;
+
+	if (flow && frame->plain) {
+		tcp_receive_plain6(packet, frame, netif);
+	} else {
+		pbuf = packet_to_pbuf(packet, 0, (uint32_t)frame->ip_offset + frame->ip_len);
+		if (pbuf && from_wire)
+			ethernet_input(pbuf, netif);
+		else if (pbuf)
+			ip6_input(pbuf, netif);
+	}
+	/* As tcp_receive_plain() expects it. */
+	IP_SET_TYPE_VAL(ip_data.current_iphdr_src, IPADDR_TYPE_V4);
+	IP_SET_TYPE_VAL(ip_data.current_iphdr_dest, IPADDR_TYPE_V4);
 }
 
 static void receive_here(struct packet *packet, const struct frame *frame, struct flow *flow)
@@ -114,12 +160,17 @@ static void receive_here(struct packet *packet, const struct frame *frame, struc
 	struct pbuf *pbuf;
 
 	if (frame->kind == FRAME_FRAGMENT) {
-		receive_fragment(packet, frame);
+		if (frame->addresses)
+			receive_fragment6(packet, frame);
+		else
+			receive_fragment(packet, frame);
 		return;
 	}
 	set_checks(netif, packet);
 	flow_attach(flow);
-	if (flow && frame->plain) {
+	if (frame->addresses) {
+		receive_ip6(packet, frame, flow, netif);
+	} else if (flow && frame->plain) {
 		tcp_receive_plain(packet, frame, netif);
 	} else {
 		pbuf = packet_to_pbuf(packet, 0, (uint32_t)frame->ip_offset + frame->ip_len);
@@ -147,7 +198,8 @@ static void forward(struct packet *packet, core_id_t core)
 	}
 }
 
-/* Every core resolves addresses for itself, and any of them may have asked. */
+/* Every core resolves addresses for itself, and any of them may have asked; or sent what was too
+ * big. */
 static void copy_to_others(const struct packet *packet)
 {
 	for (core_id_t core = 0; core < ncores; core++) {
@@ -159,6 +211,38 @@ static void copy_to_others(const struct packet *packet)
 		if (copy)
 			forward(copy, core);
 	}
+}
+
+/* What comes seldom and concerns every core, or one for all. Returns whether lwIP shall have it. */
+static __attribute__((noinline)) bool receive_news(const struct packet *packet,
+						   const struct frame *frame)
+{
+	const uint8_t *ip = packet->data + frame->ip_offset;
+	const uint8_t *message = ip + frame->transport_offset;
+	uint32_t len = frame->ip_len - (uint32_t)frame->transport_offset;
+
+	if (frame->kind != FRAME_CORE_0 && !packet_state((struct packet *)packet)->tried)
+		copy_to_others(packet);
+	if (frame->kind == FRAME_ARP_REPLY) {
+		neighbor_forget();
+		return true;
+	}
+	neighbor_timers_needed();
+	if (frame->kind == FRAME_TOO_BIG) {
+		if (frame_icmp6_checksum_is_right(ip, frame))
+			path_mtu_message(message, len);
+		return false;
+	}
+	neighbor_forget();
+	if (this_core == 0 && message[0] == ICMP6_TYPE_RA &&
+	    frame_icmp6_checksum_is_right(ip, frame))
+		config_router_advertisement(message, len);
+	return true;
+}
+
+static inline bool is_news(const struct frame *frame)
+{
+	return frame->kind >= FRAME_ARP_REPLY && frame->kind <= FRAME_TOO_BIG;
 }
 
 void interface_receive(struct packet *packet)
@@ -177,6 +261,7 @@ void interface_receive(struct packet *packet)
 			flow_detach();
 			return;
 		}
+		frame.addresses = NULL;
 	} else if (!frame_parse(packet, &frame)) {
 		counters.rx_errors++;
 		packet_free(packet);
@@ -187,10 +272,9 @@ void interface_receive(struct packet *packet)
 		forward(packet, core);
 		return;
 	}
-	if (unlikely(frame.kind == FRAME_ARP_REPLY)) {
-		if (!state->tried)
-			copy_to_others(packet);
-		neighbor_forget();
+	if (unlikely(is_news(&frame)) && !receive_news(packet, &frame)) {
+		packet_free(packet);
+		return;
 	}
 	receive_here(packet, &frame, flow);
 }
@@ -283,27 +367,74 @@ static void pbuf_sent(void *argument)
 }
 
 /*
- * The device adds the TCP checksum where it offers to; it wants the sum of the pseudo header in the
- * field (virtio 1.2, 5.1.6.2). lwIP was told not to compute one and left it 0.
+ * The device adds the checksum of TCP and UDP where it offers to; it wants the sum of the pseudo
+ * header in the field (virtio 1.2, 5.1.6.2). lwIP was told not to compute one and left it 0.
  */
-static void offload_checksum(struct pbuf *pbuf, struct tx_offload *offload)
+static inline void offload(struct tx_offload *offload, uint8_t *frame, uint32_t transport, bool tcp,
+			   uint64_t addresses_sum, uint32_t len)
 {
-	uint8_t *ip = (uint8_t *)pbuf->payload + ETHERNET_HEADER_LEN;
-	uint16_t tcp_len, sum;
-	uint32_t source, destination;
+	uint32_t field = tcp ? 16 : 6;
+	uint16_t sum = checksum_fold(addresses_sum +
+				     lwip_htons((uint16_t)(tcp ? IP_PROTO_TCP : IP_PROTO_UDP)) +
+				     lwip_htons((uint16_t)len));
 
-	if (pbuf->len < ETHERNET_HEADER_LEN + IP_HLEN + TCP_HLEN || ip[0] != 0x45 ||
-	    ip[9] != IP_PROTO_TCP || ip[-2] != 0x08 || ip[-1] != 0x00)
-		return;
-	memcpy(&source, ip + 12, 4);
-	memcpy(&destination, ip + 16, 4);
-	tcp_len = (uint16_t)(pbuf->tot_len - ETHERNET_HEADER_LEN - IP_HLEN);
-	sum = checksum_fold((uint64_t)source + destination + lwip_htons(IP_PROTO_TCP) +
-			    lwip_htons(tcp_len));
-	memcpy(ip + IP_HLEN + 16, &sum, 2);
+	memcpy(frame + transport + field, &sum, 2);
 	offload->needs_checksum = true;
-	offload->checksum_start = ETHERNET_HEADER_LEN + IP_HLEN;
-	offload->checksum_offset = 16;
+	offload->checksum_start = (uint16_t)transport;
+	offload->checksum_offset = (uint16_t)field;
+}
+
+/* A datagram whose checksum is to be made; one that goes in pieces has it already. */
+static inline bool is_unsummed_udp(const uint8_t *udp, uint8_t protocol, uint32_t room)
+{
+	return protocol == IP_PROTO_UDP && room >= UDP_HLEN && load16(udp + 6) == 0;
+}
+
+static void offload_checksum6(struct pbuf *pbuf, struct tx_offload *tx_offload)
+{
+	uint8_t *frame = pbuf->payload, *ip = frame + ETHERNET_HEADER_LEN;
+	uint32_t transport = ETHERNET_HEADER_LEN + IP6_HLEN;
+	uint64_t sum = 0;
+	bool tcp;
+
+	if (pbuf->len < transport + UDP_HLEN)
+		return;
+	tcp = ip[6] == IP_PROTO_TCP && pbuf->len >= transport + TCP_HLEN;
+	if (!tcp && !is_unsummed_udp(frame + transport, ip[6], pbuf->len - transport))
+		return;
+	for (unsigned i = 8; i < IP6_HLEN; i += 4)
+		sum += load32(ip + i);
+	offload(tx_offload, frame, transport, tcp, sum, pbuf->tot_len - transport);
+}
+
+static __attribute__((noinline)) void offload_other_checksum(struct pbuf *pbuf,
+							     struct tx_offload *tx_offload)
+{
+	uint8_t *frame = pbuf->payload, *ip = frame + ETHERNET_HEADER_LEN;
+	uint32_t transport = ETHERNET_HEADER_LEN + IP_HLEN;
+
+	if (pbuf->len < transport + UDP_HLEN)
+		return;
+	if (load16(ip - 2) == PP_HTONS(ETHTYPE_IPV6))
+		offload_checksum6(pbuf, tx_offload);
+	else if (load16(ip - 2) == PP_HTONS(ETHTYPE_IP) && ip[0] == 0x45 &&
+		 !(load16(ip + 6) & PP_HTONS(IP_OFFMASK | IP_MF)) &&
+		 is_unsummed_udp(frame + transport, ip[9], pbuf->len - transport))
+		offload(tx_offload, frame, transport, false,
+			(uint64_t)load32(ip + 12) + load32(ip + 16), pbuf->tot_len - transport);
+}
+
+static inline void offload_checksum(struct pbuf *pbuf, struct tx_offload *tx_offload)
+{
+	uint8_t *frame = pbuf->payload, *ip = frame + ETHERNET_HEADER_LEN;
+	uint32_t transport = ETHERNET_HEADER_LEN + IP_HLEN;
+
+	if (likely(pbuf->len >= transport + TCP_HLEN && ip[9] == IP_PROTO_TCP && ip[0] == 0x45 &&
+		   load16(ip - 2) == PP_HTONS(ETHTYPE_IP)))
+		offload(tx_offload, frame, transport, true,
+			(uint64_t)load32(ip + 12) + load32(ip + 16), pbuf->tot_len - transport);
+	else
+		offload_other_checksum(pbuf, tx_offload);
 }
 
 /* lwIP's linkoutput: `pbuf` begins with the Ethernet header. */
@@ -337,26 +468,44 @@ static err_t ethernet_transmit(struct netif *netif, struct pbuf *pbuf)
 	return ERR_OK;
 }
 
-/* lwIP's output: `pbuf` begins with the IP header. */
+/* Put the Ethernet header in front of an IP packet. False: there is no room for it. */
+static inline bool push_header(struct pbuf *pbuf, const struct eth_hdr *header)
+{
+	uint8_t *to = (uint8_t *)pbuf->payload - sizeof(*header);
+
+	/* As pbuf_add_header() does for what lwIP allocates to be sent. */
+	if (likely((pbuf->type_internal & PBUF_TYPE_FLAG_STRUCT_DATA_CONTIGUOUS) &&
+		   to >= (uint8_t *)pbuf + sizeof(*pbuf))) {
+		pbuf->payload = to;
+		pbuf->len += (u16_t)sizeof(*header);
+		pbuf->tot_len += (u16_t)sizeof(*header);
+	} else if (pbuf_add_header(pbuf, sizeof(*header)) != 0) {
+		return false;
+	}
+	memcpy(pbuf->payload, header, sizeof(*header));
+	return true;
+}
+
+err_t interface_send_to(struct netif *netif, struct pbuf *pbuf, const struct eth_hdr *header)
+{
+	return likely(push_header(pbuf, header)) ? ethernet_transmit(netif, pbuf) : ERR_BUF;
+}
+
+/* lwIP's output: `pbuf` begins with the IPv4 header. */
 static err_t ethernet_send(struct netif *netif, struct pbuf *pbuf, const ip4_addr_t *destination)
 {
-	const struct eth_addr *mac;
+	const struct eth_hdr *header = neighbor_find(destination->addr);
 
-	if (unlikely(interface_is_local(destination->addr)))
-		return loopback_send(pbuf);
-	mac = neighbor_find(destination->addr);
-	if (unlikely(!mac)) {
-		err_t error = etharp_output(netif, pbuf, destination);
+	if (unlikely(!header)) {
+		err_t error;
 
+		if (interface_is_local(destination->addr))
+			return loopback_send(pbuf);
+		error = etharp_output(netif, pbuf, destination);
 		neighbor_learn(netif, destination);
 		return error;
 	}
-	if (unlikely(pbuf_add_header(pbuf, ETHERNET_HEADER_LEN) != 0))
-		return ERR_BUF;
-	memcpy(pbuf->payload, mac, 6);
-	memcpy((uint8_t *)pbuf->payload + 6, netif->hwaddr, 6);
-	memcpy((uint8_t *)pbuf->payload + 12, "\x08\x00", 2); /* IPv4 */
-	return ethernet_transmit(netif, pbuf);
+	return interface_send_to(netif, pbuf, header);
 }
 
 static err_t loopback_output(struct netif *netif, struct pbuf *pbuf, const ip4_addr_t *destination)
@@ -380,7 +529,7 @@ void interface_reclaim(void)
 bool interface_is_local(uint32_t address)
 {
 	return (address & lwip_htonl(0xff000000)) == lwip_htonl(0x7f000000) ||
-	       (address != 0 && address == ethernet_interface.ip_addr.addr);
+	       (address != 0 && address == netif_ip4_addr(&ethernet_interface)->addr);
 }
 
 struct netif *interface_route(const ip4_addr_t *source, const ip4_addr_t *destination)
@@ -394,15 +543,16 @@ uint32_t interface_source_address(uint32_t destination)
 {
 	if ((destination & lwip_htonl(0xff000000)) == lwip_htonl(0x7f000000))
 		return lwip_htonl(0x7f000001);
-	return ethernet_interface.ip_addr.addr;
+	return netif_ip4_addr(&ethernet_interface)->addr;
 }
 
 void interface_set_address(uint32_t address, uint32_t netmask, uint32_t gateway)
 {
 	ip4_addr_t ip = { address }, mask = { netmask }, router = { gateway };
 
-	if (ethernet_interface.ip_addr.addr == address &&
-	    ethernet_interface.netmask.addr == netmask && ethernet_interface.gw.addr == gateway)
+	if (netif_ip4_addr(&ethernet_interface)->addr == address &&
+	    netif_ip4_netmask(&ethernet_interface)->addr == netmask &&
+	    netif_ip4_gw(&ethernet_interface)->addr == gateway)
 		return;
 	neighbor_forget();
 	/* lwIP ends the connections of an address that goes away, if it sees them. */
@@ -510,12 +660,15 @@ void interface_init_core(void)
 	netif_add(&loopback_interface, &address, &mask, &none, NULL, loopback_up, ip4_input);
 	netif_set_up(&loopback_interface);
 	/* Nothing gets lost in memory. */
-	loopback_interface.chksum_flags &= (u16_t)~NETIF_CHECKSUM_GEN_TCP;
-	if (!pairs)
+	loopback_interface.chksum_flags &= (u16_t)~GENERATED_BY_DEVICE;
+	if (!pairs) {
+		interface_init_core6();
 		return;
+	}
 	netif_add(&ethernet_interface, &none, &none, &none, NULL, ethernet_up, ethernet_input);
 	netif_set_default(&ethernet_interface);
 	netif_set_up(&ethernet_interface);
 	if (virtio_net_offloads_tx_checksum())
-		ethernet_interface.chksum_flags &= (u16_t)~NETIF_CHECKSUM_GEN_TCP;
+		ethernet_interface.chksum_flags &= (u16_t)~GENERATED_BY_DEVICE;
+	interface_init_core6();
 }

@@ -36,3 +36,9 @@ bool interface_is_local(uint32_t address);
 
 /* The way to `destination` (network order): which address we speak from; 0: no way. */
 uint32_t interface_source_address(uint32_t destination);
+
+struct eth_hdr;
+struct pbuf;
+
+/* Send an IP packet as a frame with this header. This core. */
+err_t interface_send_to(struct netif *netif, struct pbuf *pbuf, const struct eth_hdr *header);

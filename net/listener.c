@@ -7,6 +7,7 @@
 #include "lavra/counters.h"
 #include "mm/object.h"
 #include "net/flow.h"
+#include "net/lwip_address.h"
 #include "net/ports.h"
 #include "net/socket_state.h"
 #include "smp/core.h"
@@ -21,30 +22,38 @@ struct listen_point {
 	struct list link; /* in this core's `points` */
 	struct list parts; /* struct listener_part */
 	struct tcp_pcb *pcb;
-	uint32_t address;
+	struct address address;
 	uint16_t port;
+	bool only_ip6;
 };
 
-/* A listener's share of one core; only that core touches it. */
+/* A listener's share of one core; only that core touches it, apart from what is marked. */
 struct listener_part {
 	struct list link; /* in its listen_point */
 	struct listen_point *point;
 	struct listener *listener;
-	struct parcel parcel; /* tells the core to stop */
+	struct socket *first, **last; /* established, not accepted */
+	uint32_t waiting; /* how many; others read it */
 	int error;
+	struct parcel parcel; /* tells the core to stop */
+	struct parcel news; /* tells home that there are connections */
+	uint32_t untold; /* how many home was not told of; atomic, home takes them */
 } CACHE_ALIGNED;
 
 struct listener {
 	struct socket *socket; /* NULL: closed. Home core */
-	struct socket *first, **last; /* established, not accepted. Home core */
 	struct socket_options inherited;
 	core_id_t home;
-	uint32_t address;
+	struct address address;
 	uint16_t port;
+	uint8_t family;
+	bool only_ip6;
 	bool all_cores;
+	core_id_t news_from; /* home core */
 	uint32_t backlog; /* written by the home core */
-	uint32_t waiting; /* atomic: established anywhere, not accepted */
-	uint32_t references; /* atomic: parts, and connections on their way */
+	bool spread; /* connections stay on their cores; set once, by any core */
+	uint32_t travelling CACHE_ALIGNED; /* atomic: connections on their way to the home core */
+	uint32_t references; /* atomic: parts, connections and news on their way, and views */
 	struct listener_part parts[];
 };
 
@@ -55,7 +64,12 @@ void listener_init_core(void)
 	list_init(&points);
 }
 
-static void listener_release(struct listener *listener)
+void listener_reference(struct listener *listener)
+{
+	__atomic_add_fetch(&listener->references, 1, __ATOMIC_RELAXED);
+}
+
+void listener_release(struct listener *listener)
 {
 	/* The last one sees what all others did. */
 	if (__atomic_sub_fetch(&listener->references, 1, __ATOMIC_ACQ_REL) == 0)
@@ -83,12 +97,53 @@ static void discard(struct socket *socket)
 	parcel_send(socket->home, &socket->parcel);
 }
 
-static void enqueue(struct listener *listener, struct socket *socket)
+static void enqueue(struct listener_part *part, struct socket *socket)
 {
 	socket->next = NULL;
-	*listener->last = socket;
-	listener->last = &socket->next;
-	socket_tell(listener->socket, EPOLLIN);
+	*part->last = socket;
+	part->last = &socket->next;
+	/* Release: pairs with the load in listener_find_waiting(). */
+	__atomic_store_n(&part->waiting, part->waiting + 1, __ATOMIC_RELEASE);
+}
+
+/* At home: who waits for the socket hears of each connection, so that each wakes one. */
+static void tell(struct listener *listener, core_id_t from, uint32_t connections)
+{
+	listener->news_from = from;
+	/* More at once than can be waiting are no more news. */
+	for (connections = min(connections, MAX_CORES); connections; connections--)
+		if (listener->socket)
+			socket_tell(listener->socket, EPOLLIN);
+}
+
+core_id_t listener_news_from(const struct listener *listener)
+{
+	return listener->news_from;
+}
+
+static void news_arrived(struct parcel *parcel)
+{
+	struct listener_part *part = container_of(parcel, struct listener_part, news);
+	struct listener *listener = part->listener;
+	/* Pairs with the addition in keep_here(): who finds 0 sends the parcel again. */
+	uint32_t connections = __atomic_exchange_n(&part->untold, 0, __ATOMIC_ACQ_REL);
+
+	tell(listener, (core_id_t)(part - listener->parts), connections);
+	listener_release(listener);
+}
+
+/* A connection of this core waits here. */
+static void keep_here(struct listener *listener, struct socket *socket)
+{
+	struct listener_part *part = &listener->parts[this_core];
+
+	enqueue(part, socket);
+	if (listener->home == this_core) {
+		tell(listener, this_core, 1);
+	} else if (__atomic_fetch_add(&part->untold, 1, __ATOMIC_ACQ_REL) == 0) {
+		listener_reference(listener);
+		parcel_send(listener->home, &part->news);
+	}
 }
 
 /* A connection that was established on another core comes to be accepted. */
@@ -98,17 +153,35 @@ static void connection_arrived(struct parcel *parcel)
 	struct listener *listener = socket->tcp.accepted_by;
 
 	socket->tcp.accepted_by = NULL;
-	if (listener->socket)
-		enqueue(listener, socket);
-	else
+	__atomic_sub_fetch(&listener->travelling, 1, __ATOMIC_RELAXED);
+	if (listener->socket) {
+		enqueue(&listener->parts[this_core], socket);
+		tell(listener, socket->home, 1);
+	} else {
 		discard(socket);
+	}
 	listener_release(listener);
+}
+
+static bool is_spread(const struct listener *listener)
+{
+	return __atomic_load_n(&listener->spread, __ATOMIC_RELAXED);
+}
+
+static uint32_t waiting_on(const struct listener *listener, core_id_t core)
+{
+	/* Acquire: pairs with the release in enqueue(). */
+	return __atomic_load_n(&listener->parts[core].waiting, __ATOMIC_ACQUIRE);
 }
 
 static bool is_full(const struct listener *listener)
 {
-	return __atomic_load_n(&listener->waiting, __ATOMIC_RELAXED) >=
-	       __atomic_load_n(&listener->backlog, __ATOMIC_RELAXED);
+	uint32_t waiting = waiting_on(listener, this_core);
+
+	if (listener->home != this_core && !is_spread(listener))
+		waiting += waiting_on(listener, listener->home) +
+			   __atomic_load_n(&listener->travelling, __ATOMIC_RELAXED);
+	return waiting >= __atomic_load_n(&listener->backlog, __ATOMIC_RELAXED);
 }
 
 bool listener_admits(void *argument)
@@ -147,17 +220,17 @@ static err_t on_accept(void *argument, struct tcp_pcb *pcb, err_t error)
 		return ERR_VAL;
 	}
 	listener = next_listener(argument);
-	socket = tcp_socket_accepted(pcb, &listener->inherited);
+	socket = tcp_socket_accepted(pcb, listener->family, &listener->inherited);
 	if (!socket) {
 		counters.connections_refused++;
 		return ERR_MEM; /* lwIP resets it */
 	}
-	__atomic_add_fetch(&listener->waiting, 1, __ATOMIC_RELAXED);
-	if (listener->home == this_core) {
-		enqueue(listener, socket);
+	if (listener->home == this_core || is_spread(listener)) {
+		keep_here(listener, socket);
 		return ERR_OK;
 	}
-	__atomic_add_fetch(&listener->references, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&listener->travelling, 1, __ATOMIC_RELAXED);
+	listener_reference(listener);
 	socket->tcp.accepted_by = listener;
 	parcel_init(&socket->parcel, connection_arrived);
 	parcel_send(listener->home, &socket->parcel);
@@ -166,21 +239,39 @@ static err_t on_accept(void *argument, struct tcp_pcb *pcb, err_t error)
 
 struct socket *listener_take(struct listener *listener)
 {
-	struct socket *socket = listener->first;
+	struct listener_part *part = &listener->parts[this_core];
+	struct socket *socket = part->first;
 
 	if (!socket)
 		return NULL;
-	listener->first = socket->next;
-	if (!listener->first)
-		listener->last = &listener->first;
+	part->first = socket->next;
+	if (!part->first)
+		part->last = &part->first;
 	socket->next = NULL;
-	__atomic_sub_fetch(&listener->waiting, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&part->waiting, part->waiting - 1, __ATOMIC_RELAXED);
 	return socket;
 }
 
-bool listener_has_waiting(const struct listener *listener)
+int listener_find_waiting(const struct listener *listener)
 {
-	return listener->first != NULL;
+	core_id_t core = this_core;
+
+	if (likely(waiting_on(listener, core)))
+		return (int)core;
+	if (!is_spread(listener))
+		return waiting_on(listener, listener->home) ? (int)listener->home : -1;
+	for (unsigned left = ncores - 1; left; left--) {
+		core = core + 1 < ncores ? core + 1 : 0;
+		if (waiting_on(listener, core))
+			return (int)core;
+	}
+	return -1;
+}
+
+void listener_spread(struct listener *listener)
+{
+	if (listener->all_cores && !is_spread(listener))
+		__atomic_store_n(&listener->spread, true, __ATOMIC_RELAXED);
 }
 
 void listener_set_backlog(struct listener *listener, int backlog)
@@ -194,19 +285,19 @@ void listener_set_backlog(struct listener *listener, int backlog)
 
 /* ---- on each core ---- */
 
-static struct listen_point *point_create(uint32_t address, uint16_t port)
+static struct listen_point *point_create(const struct listener *listener)
 {
 	struct listen_point *point = object_alloc_zeroed(sizeof(*point));
-	ip_addr_t ip = { address };
+	ip_addr_t ip = socket_any(&listener->address, listener->only_ip6);
 	struct tcp_pcb *pcb = NULL, *listening = NULL;
 
 	if (!point)
 		return NULL;
-	pcb = tcp_new();
+	pcb = tcp_new_ip_type(IP_GET_TYPE(&ip));
 	if (pcb) {
 		/* Who may bind what is decided already (net/ports.c). */
 		ip_set_option(pcb, SOF_REUSEADDR);
-		if (tcp_bind(pcb, &ip, lwip_htons(port)) == ERR_OK)
+		if (tcp_bind(pcb, &ip, lwip_htons(listener->port)) == ERR_OK)
 			listening = tcp_listen_with_backlog(pcb, 0);
 		if (!listening)
 			tcp_abort(pcb);
@@ -216,8 +307,9 @@ static struct listen_point *point_create(uint32_t address, uint16_t port)
 		return NULL;
 	}
 	point->pcb = listening;
-	point->address = address;
-	point->port = port;
+	point->address = listener->address;
+	point->port = listener->port;
+	point->only_ip6 = listener->only_ip6;
 	list_init(&point->parts);
 	list_push_back(&points, &point->link);
 	tcp_arg(listening, point);
@@ -226,12 +318,13 @@ static struct listen_point *point_create(uint32_t address, uint16_t port)
 	return point;
 }
 
-static struct listen_point *point_find(uint32_t address, uint16_t port)
+static struct listen_point *point_find(const struct listener *listener)
 {
 	list_for_each(link, &points) {
 		struct listen_point *point = list_entry(link, struct listen_point, link);
 
-		if (point->address == address && point->port == port)
+		if (address_equal(&point->address, &listener->address) &&
+		    point->port == listener->port && point->only_ip6 == listener->only_ip6)
 			return point;
 	}
 	return NULL;
@@ -242,10 +335,10 @@ static void part_open(void *argument)
 {
 	struct listener *listener = argument;
 	struct listener_part *part = &listener->parts[this_core];
-	struct listen_point *point = point_find(listener->address, listener->port);
+	struct listen_point *point = point_find(listener);
 
 	if (!point)
-		point = point_create(listener->address, listener->port);
+		point = point_create(listener);
 	if (!point) {
 		part->error = -ENOMEM;
 		return;
@@ -261,6 +354,10 @@ static void part_open(void *argument)
 static void part_close(struct listener_part *part)
 {
 	struct listen_point *point = part->point;
+	struct socket *socket;
+
+	while ((socket = listener_take(part->listener)))
+		discard(socket);
 
 	if (point) {
 		list_remove(&part->link);
@@ -287,12 +384,9 @@ static bool has_part_on(const struct listener *listener, core_id_t core)
 
 void listener_close(struct listener *listener)
 {
-	struct socket *socket;
-
-	listener->socket->tcp.listener = NULL;
+	/* Other cores may look for it until they are told; pairs with the load in socket_accept(). */
+	__atomic_store_n(&listener->socket->tcp.listener, NULL, __ATOMIC_RELAXED);
 	listener->socket = NULL;
-	while ((socket = listener_take(listener)))
-		discard(socket);
 	/* The last release frees it: ours is the part of this core, closed at the end. */
 	for (core_id_t core = 0; core < ncores; core++)
 		if (core != this_core && has_part_on(listener, core))
@@ -317,11 +411,12 @@ static struct listener *listener_create(struct socket *socket, int backlog)
 	if (!listener)
 		return NULL;
 	listener->socket = socket;
-	listener->last = &listener->first;
 	listener->inherited = socket->options;
 	listener->home = this_core;
 	listener->address = socket->binding->address;
 	listener->port = socket->binding->port;
+	listener->family = socket->family;
+	listener->only_ip6 = socket->options.only_ip6;
 	listener->all_cores = !socket->options.reuse_port;
 	listener_set_backlog(listener, backlog);
 	for (core_id_t core = 0; core < ncores; core++) {
@@ -329,7 +424,9 @@ static struct listener *listener_create(struct socket *socket, int backlog)
 
 		list_init(&part->link);
 		part->listener = listener;
+		part->last = &part->first;
 		parcel_init(&part->parcel, part_close_parcel);
+		parcel_init(&part->news, news_arrived);
 		if (has_part_on(listener, core))
 			listener->references++;
 	}

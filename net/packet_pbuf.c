@@ -41,7 +41,8 @@ struct packet *packet_copy(const struct packet *packet)
 	}
 	copy->checksum_valid = packet->checksum_valid;
 	packet_state(copy)->tried = ((const struct packet_state *)packet->stack_private)->tried;
-	packet_state(copy)->from_wire = true;
+	packet_state(copy)->from_wire =
+	    ((const struct packet_state *)packet->stack_private)->from_wire;
 	return copy;
 }
 

@@ -45,10 +45,20 @@ static bool may_share(const struct port_binding *a, const struct port_binding *b
 	return a->reuse_address && b->reuse_address && !a->listening && !b->listening;
 }
 
+/* Does what is bound hear what is sent to `address`? */
+static bool covers(const struct port_binding *binding, const struct address *address)
+{
+	if (address_is_any6(&binding->address))
+		return !binding->only_ip6 || !address_is_ip4(address);
+	if (address_is_any(&binding->address))
+		return address_is_ip4(address);
+	return address_equal(&binding->address, address);
+}
+
 static bool conflicts(const struct port_binding *a, const struct port_binding *b)
 {
 	return a->protocol == b->protocol && a->port == b->port &&
-	       (a->address == 0 || b->address == 0 || a->address == b->address) && !may_share(a, b);
+	       (covers(a, &b->address) || covers(b, &a->address)) && !may_share(a, b);
 }
 
 static bool is_free_locked(const struct port_binding *wanted)
@@ -102,8 +112,8 @@ static int choose_port_locked(struct port_binding *binding)
 	return -EADDRINUSE;
 }
 
-int ports_bind(uint8_t protocol, uint32_t address, uint16_t port, bool reuse_address,
-	       bool reuse_port, struct port_binding **result)
+int ports_bind(uint8_t protocol, const struct address *address, uint16_t port,
+	       struct port_options options, struct port_binding **result)
 {
 	struct port_binding *binding = object_alloc_zeroed(sizeof(*binding));
 	struct port_binding **bucket;
@@ -112,10 +122,11 @@ int ports_bind(uint8_t protocol, uint32_t address, uint16_t port, bool reuse_add
 	if (!binding)
 		return -ENOMEM;
 	binding->protocol = protocol;
-	binding->address = address;
+	binding->address = *address;
 	binding->port = port;
-	binding->reuse_address = reuse_address;
-	binding->reuse_port = reuse_port;
+	binding->reuse_address = options.reuse_address;
+	binding->reuse_port = options.reuse_port;
+	binding->only_ip6 = options.only_ip6;
 	/* A bound datagram socket receives at once. */
 	if (protocol == IP_PROTO_UDP)
 		binding->cores = 1ull << this_core;
@@ -174,7 +185,7 @@ void ports_release(struct port_binding *binding)
 	epoch_defer(&binding->deferred, binding_free);
 }
 
-uint64_t ports_listeners(uint8_t protocol, uint32_t address, uint16_t port)
+uint64_t ports_listeners(uint8_t protocol, const struct address *address, uint16_t port)
 {
 	uint64_t cores = 0;
 
@@ -182,7 +193,7 @@ uint64_t ports_listeners(uint8_t protocol, uint32_t address, uint16_t port)
 	for (struct port_binding *binding = __atomic_load_n(bucket_of(port), __ATOMIC_ACQUIRE);
 	     binding; binding = __atomic_load_n(&binding->next, __ATOMIC_ACQUIRE))
 		if (binding->port == port && binding->protocol == protocol &&
-		    (binding->address == 0 || binding->address == address))
+		    covers(binding, address))
 			cores |= __atomic_load_n(&binding->cores, __ATOMIC_RELAXED);
 	return cores;
 }

@@ -6,8 +6,12 @@
 
 #include "lavra/types.h"
 #include "net/flow.h"
+#include "net/interface6.h"
+#include "net/lwip_address.h"
+#include "net/path_mtu.h"
 
 #include "lwip/priv/tcp_priv.h"
+#include "lwip/prot/ip6.h"
 
 /* Peers that claim to take less get this much (Linux: tcp_min_snd_mss 48): data in segments of a
  * few bytes would cost us a multiple of what it costs them to ask for it. */
@@ -84,6 +88,14 @@ void segment_settle_size(struct tcp_pcb *pcb)
 {
 	uint32_t for_window = max((uint32_t)pcb->snd_wnd_max / 2, SIZE_FOR_WINDOW_MIN);
 
+	/* Known from other connections; the interface's MTU lwIP has looked at. */
+	if (IP_IS_V6_VAL(pcb->remote_ip)) {
+		struct address remote = address_of_lwip(&pcb->remote_ip);
+
+		if (!interface_is_local6(&remote))
+			pcb->mss =
+			    min(pcb->mss, (uint16_t)(path_mtu(&remote) - IP6_HLEN - TCP_HLEN));
+	}
 	pcb->mss = (uint16_t)max(min((uint32_t)pcb->mss, for_window), SIZE_MIN);
 	/* tcp_write() makes segments of at most half the largest window, and asserts that those
 	 * which wait are not larger; with this it is always the same size. */

@@ -5,9 +5,11 @@
 
 #include "lavra/console.h"
 #include "mm/object.h"
+#include "net/config.h"
 #include "net/flow.h"
-#include "net/interface.h"
+#include "net/interface6.h"
 #include "net/listener.h"
+#include "net/lwip_address.h"
 #include "net/ports.h"
 #include "net/socket_state.h"
 #include "smp/core.h"
@@ -18,7 +20,7 @@
 #include <errno.h>
 #include <string.h>
 
-static CORE_LOCAL int sockets_here; /* of this home core */
+CORE_LOCAL int sockets_here; /* of this home core */
 
 static inline void check(const struct socket *socket)
 {
@@ -53,7 +55,7 @@ int error_of_lwip(err_t error)
 	}
 }
 
-struct socket *socket_allocate(int type)
+struct socket *socket_allocate(int family, int type)
 {
 	struct socket *socket = object_alloc_zeroed(sizeof(*socket));
 
@@ -61,6 +63,7 @@ struct socket *socket_allocate(int type)
 		return NULL;
 	socket->magic = SOCKET_MAGIC;
 	socket->type = (uint8_t)type;
+	socket->family = (uint8_t)family;
 	socket->home = this_core;
 	sockets_here++;
 	return socket;
@@ -78,7 +81,7 @@ struct socket *socket_create(int family, int type, int protocol, int *error)
 	struct socket *socket;
 
 	*error = -EAFNOSUPPORT;
-	if (family != AF_INET)
+	if (family != AF_INET && family != AF_INET6)
 		return NULL;
 	*error = -ESOCKTNOSUPPORT;
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
@@ -87,9 +90,11 @@ struct socket *socket_create(int family, int type, int protocol, int *error)
 	if (protocol && protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
 		return NULL;
 	*error = -ENOMEM;
-	socket = socket_allocate(type);
+	socket = socket_allocate(family, type);
 	if (!socket)
 		return NULL;
+	if (family == AF_INET)
+		socket->local_address = socket->peer_address = address_of_ip4(0);
 	socket_options_init(&socket->options);
 	if (type == SOCK_STREAM) {
 		socket->tcp.last = &socket->tcp.first;
@@ -126,41 +131,172 @@ void socket_close(struct socket *socket)
 	socket_deallocate(socket);
 }
 
-static int bind_to(struct socket *socket, uint32_t address, uint16_t port)
+/* ---- addresses ---- */
+
+#define INTERFACE_LOOPBACK 1
+#define INTERFACE_ETHERNET 2
+
+/* RFC 2133 knew no scope; Linux takes what is as long as that. */
+#define IN6_LEN_MIN 24
+
+void socket_fill_address(const struct socket *socket, struct socket_address *out,
+			 const struct address *address, uint16_t port)
+{
+	if (socket->family == AF_INET) {
+		out->length = sizeof(out->in);
+		out->in = (struct sockaddr_in){
+			.sin_family = AF_INET,
+			.sin_addr.s_addr = address_ip4(address),
+			.sin_port = port,
+		};
+		return;
+	}
+	out->length = sizeof(out->in6);
+	out->in6 = (struct sockaddr_in6){
+		.sin6_family = AF_INET6,
+		.sin6_port = port,
+		.sin6_scope_id = address_is_link_local(address) ? INTERFACE_ETHERNET : 0,
+	};
+	memcpy(&out->in6.sin6_addr, address->bytes, 16);
+}
+
+/* The address and port in a form that the socket's family takes; `*scope`: the interface it names. */
+static int read_address(const struct socket *socket, const struct socket_address *in,
+			struct address *address, uint16_t *port, uint32_t *scope)
+{
+	*scope = 0;
+	if (socket->family == AF_INET) {
+		if (in->length < sizeof(in->in))
+			return -EINVAL;
+		if (in->any.sa_family != AF_INET)
+			return -EAFNOSUPPORT;
+	}
+	if (in->any.sa_family == AF_INET && in->length >= sizeof(in->in)) {
+		*address = address_of_ip4(in->in.sin_addr.s_addr);
+		*port = in->in.sin_port;
+		return 0;
+	}
+	if (in->length < IN6_LEN_MIN)
+		return -EINVAL;
+	if (in->any.sa_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	memcpy(address->bytes, &in->in6.sin6_addr, 16);
+	*port = in->in6.sin6_port;
+	if (in->length >= sizeof(in->in6))
+		*scope = in->in6.sin6_scope_id;
+	return 0;
+}
+
+static struct address any_address(const struct socket *socket)
+{
+	return socket->family == AF_INET ? address_of_ip4(0) : (struct address){ .words = { 0 } };
+}
+
+struct ip_addr socket_any(const struct address *address, bool only_ip6)
+{
+	ip_addr_t ip = address_to_lwip(address);
+
+	if (address_is_any6(address) && !only_ip6)
+		IP_SET_TYPE_VAL(ip, IPADDR_TYPE_ANY);
+	return ip;
+}
+
+int socket_source(const struct socket *socket, const struct address *destination,
+		  struct address *source)
+{
+	if (socket->binding && !address_is_any(&socket->binding->address)) {
+		*source = socket->binding->address;
+		return address_is_ip4(source) == address_is_ip4(destination) ? 0 : -EINVAL;
+	}
+	if (!address_is_ip4(destination))
+		return interface_source_address6(destination, source);
+	*source = address_of_ip4(interface_source_address(address_ip4(destination)));
+	return address_ip4(source) ? 0 : -ENETUNREACH;
+}
+
+struct port_options socket_port_options(const struct socket *socket)
+{
+	return (struct port_options){
+		.reuse_address = socket->options.reuse_address,
+		.reuse_port = socket->options.reuse_port,
+		.only_ip6 = socket->options.only_ip6,
+	};
+}
+
+static int bind_to(struct socket *socket, const struct address *address, uint16_t port)
 {
 	int error = ports_bind(socket->type == SOCK_STREAM ? IP_PROTO_TCP : IP_PROTO_UDP, address,
-			       port, socket->options.reuse_address, socket->options.reuse_port,
-			       &socket->binding);
+			       port, socket_port_options(socket), &socket->binding);
 
 	if (error)
 		return error;
-	socket->local_address = address;
+	socket->local_address = *address;
 	socket->local_port = socket->binding->port;
 	return socket->type == SOCK_DGRAM ? udp_socket_bound(socket) : 0;
 }
 
 int socket_bind_ephemeral(struct socket *socket)
 {
-	return socket->binding ? 0 : bind_to(socket, 0, 0);
+	struct address any = any_address(socket);
+
+	return socket->binding ? 0 : bind_to(socket, &any, 0);
 }
 
-int socket_bind(struct socket *socket, const struct sockaddr *address, socklen_t len)
+/* May the socket have this address? */
+static int check_local(const struct socket *socket, const struct address *address, uint32_t scope)
 {
-	struct sockaddr_in in;
+	if (address_is_any(address))
+		return 0;
+	if (address_is_ip4(address))
+		return interface_is_local(address_ip4(address)) ||
+			       address_ip4(address) == INADDR_BROADCAST
+			   ? 0
+			   : -EADDRNOTAVAIL;
+	if (address_is_multicast(address))
+		return socket->type == SOCK_STREAM ? -EINVAL : 0;
+	if (address_is_link_local(address)) {
+		if (scope == 0)
+			return -EINVAL;
+		if (scope != INTERFACE_ETHERNET)
+			return -ENODEV;
+	}
+	return interface_is_local6(address) ||
+		       (!address_is_any6(&network_config.static_address6) &&
+			address_equal(&network_config.static_address6, address))
+		   ? 0
+		   : -EADDRNOTAVAIL;
+}
+
+int socket_bind(struct socket *socket, const struct socket_address *address)
+{
+	struct address local;
+	uint32_t scope;
+	uint16_t port;
+	int error;
 
 	check(socket);
-	if (len < sizeof(in))
-		return -EINVAL;
-	memcpy(&in, address, sizeof(in));
-	/* Linux also takes AF_UNSPEC for the any address. */
-	if (in.sin_family != AF_INET && !(in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == 0))
-		return -EAFNOSUPPORT;
+	if (socket->family == AF_INET && address->length >= sizeof(address->in) &&
+	    address->any.sa_family == AF_UNSPEC && address->in.sin_addr.s_addr == 0) {
+		/* Linux also takes AF_UNSPEC for the any address. */
+		local = any_address(socket);
+		port = address->in.sin_port;
+		scope = 0;
+	} else {
+		if (socket->family == AF_INET6 && address->length >= IN6_LEN_MIN &&
+		    address->any.sa_family != AF_INET6)
+			return -EAFNOSUPPORT;
+		if (socket->family == AF_INET6 && address->length < IN6_LEN_MIN)
+			return -EINVAL;
+		error = read_address(socket, address, &local, &port, &scope);
+		if (error)
+			return error;
+	}
 	if (socket->binding || (socket->type == SOCK_STREAM && socket->tcp.state != TCP_SOCKET_NEW))
 		return -EINVAL;
-	if (in.sin_addr.s_addr && !interface_is_local(in.sin_addr.s_addr) &&
-	    in.sin_addr.s_addr != INADDR_BROADCAST)
-		return -EADDRNOTAVAIL;
-	return bind_to(socket, in.sin_addr.s_addr, in.sin_port);
+	if (socket->options.only_ip6 && address_is_ip4(&local))
+		return -EINVAL;
+	error = check_local(socket, &local, scope);
+	return error ? error : bind_to(socket, &local, port);
 }
 
 int socket_listen(struct socket *socket, int backlog)
@@ -182,47 +318,91 @@ int socket_listen(struct socket *socket, int backlog)
 
 struct socket *socket_accept(struct socket *socket, int *error)
 {
+	struct listener *listener;
 	struct socket *accepted;
 
-	check(socket);
+	assert(socket->magic == SOCKET_MAGIC);
 	if (socket->type != SOCK_STREAM) {
 		*error = -EOPNOTSUPP;
 		return NULL;
 	}
-	if (socket->tcp.state != TCP_SOCKET_LISTENING) {
+	/* Pairs with the store in listener_close(): this core's part of it is not closed yet. */
+	listener = __atomic_load_n(&socket->tcp.listener, __ATOMIC_RELAXED);
+	if (!listener) {
 		*error = -EINVAL;
 		return NULL;
 	}
-	accepted = listener_take(socket->tcp.listener);
+	if (unlikely(socket->home != this_core))
+		listener_spread(listener);
+	accepted = listener_take(listener);
 	*error = accepted ? 0 : -EAGAIN;
 	return accepted;
 }
 
-int socket_connect(struct socket *socket, const struct sockaddr *address, socklen_t len)
+int socket_accept_where(struct socket *socket)
 {
-	struct sockaddr_in in;
+	struct listener *listener = __atomic_load_n(&socket->tcp.listener, __ATOMIC_RELAXED);
+
+	assert(socket->magic == SOCKET_MAGIC);
+	return listener ? listener_find_waiting(listener) : -1;
+}
+
+struct listener *socket_listener(struct socket *socket)
+{
+	check(socket);
+	return socket->type == SOCK_STREAM ? socket->tcp.listener : NULL;
+}
+
+int socket_destination(const struct socket *socket, const struct socket_address *to,
+		       struct address *address, uint16_t *port)
+{
+	uint32_t scope;
+	int error = read_address(socket, to, address, port, &scope);
+
+	if (error)
+		return error;
+	if (scope && scope != INTERFACE_ETHERNET && address_is_link_local(address))
+		return -ENETUNREACH;
+	if (socket->options.only_ip6 && address_is_ip4(address))
+		return -ENETUNREACH;
+	/* As on Linux "any" is this machine. */
+	if (address_is_any(address)) {
+		if (address_is_ip4(address) || address_is_ip4(&socket->local_address))
+			*address = address_of_ip4(lwip_htonl(INADDR_LOOPBACK));
+		else
+			address->bytes[15] = 1;
+	}
+	return 0;
+}
+
+int socket_connect(struct socket *socket, const struct socket_address *address)
+{
+	struct address peer;
+	uint16_t port;
+	int error;
 
 	check(socket);
-	if (len < sizeof(in.sin_family))
+	if (address->length < sizeof(address->any.sa_family))
 		return -EINVAL;
-	memset(&in, 0, sizeof(in));
-	memcpy(&in, address, min((size_t)len, sizeof(in)));
-	if (in.sin_family == AF_UNSPEC && socket->type == SOCK_DGRAM)
+	if (address->any.sa_family == AF_UNSPEC && socket->type == SOCK_DGRAM)
 		return udp_socket_disconnect(socket);
-	if (len < sizeof(in))
-		return -EINVAL;
-	if (in.sin_family != AF_INET)
+	if (socket->type == SOCK_STREAM && address->length >= IN6_LEN_MIN &&
+	    socket->family == AF_INET6 && address->any.sa_family != AF_INET6)
 		return -EAFNOSUPPORT;
-	/* As on Linux "any" is this machine. */
-	if (in.sin_addr.s_addr == 0)
-		in.sin_addr.s_addr = lwip_htonl(INADDR_LOOPBACK);
+	error = socket_destination(socket, address, &peer, &port);
+	if (error)
+		return error;
+	if (address_is_link_local(&peer) &&
+	    (address->length < sizeof(address->in6) || !address->in6.sin6_scope_id))
+		return -EINVAL;
 	if (socket->type == SOCK_DGRAM)
-		return udp_socket_connect(socket, in.sin_addr.s_addr, in.sin_port);
-	if (in.sin_addr.s_addr == INADDR_BROADCAST || IN_MULTICAST(lwip_htonl(in.sin_addr.s_addr)))
+		return udp_socket_connect(socket, &peer, port);
+	if (address_is_multicast(&peer) ||
+	    (address_is_ip4(&peer) && address_ip4(&peer) == INADDR_BROADCAST))
 		return -ENETUNREACH;
-	if (in.sin_port == 0)
+	if (port == 0)
 		return -ECONNREFUSED;
-	return tcp_socket_connect(socket, in.sin_addr.s_addr, in.sin_port);
+	return tcp_socket_connect(socket, &peer, port);
 }
 
 int socket_shutdown(struct socket *socket, int how)
@@ -235,22 +415,24 @@ int socket_shutdown(struct socket *socket, int how)
 }
 
 ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
-		       struct sockaddr_in *from)
+		       struct socket_address *from, struct socket_control *control)
 {
 	check(socket);
 	if (socket->type == SOCK_DGRAM)
-		return udp_socket_receive(socket, iov, niov, flags, from);
+		return udp_socket_receive(socket, iov, niov, flags, from, control);
 	if (from)
-		*from = (struct sockaddr_in){ .sin_family = AF_UNSPEC };
+		from->length = 0;
+	if (control)
+		control->length = 0;
 	return tcp_socket_receive(socket, iov, niov, flags);
 }
 
 ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
-		    const struct sockaddr_in *to)
+		    const struct socket_address *to, const struct socket_control *control)
 {
 	check(socket);
 	if (socket->type == SOCK_DGRAM)
-		return udp_socket_send(socket, iov, niov, flags, to);
+		return udp_socket_send(socket, iov, niov, flags, to, control);
 	return tcp_socket_send(socket, iov, niov, flags);
 }
 
@@ -269,30 +451,33 @@ int socket_readable_bytes(struct socket *socket)
 							 : (int)socket->tcp.received_bytes;
 }
 
-static void fill_address(struct sockaddr_in *out, uint32_t address, uint16_t port)
-{
-	memset(out, 0, sizeof(*out));
-	out->sin_family = AF_INET;
-	out->sin_addr.s_addr = address;
-	out->sin_port = port;
-}
-
-int socket_local_address(struct socket *socket, struct sockaddr_in *address)
+int socket_local_address(struct socket *socket, struct socket_address *address)
 {
 	check(socket);
-	fill_address(address, socket->local_address, socket->local_port);
+	socket_fill_address(socket, address, &socket->local_address, socket->local_port);
 	return 0;
 }
 
-int socket_peer_address(struct socket *socket, struct sockaddr_in *address)
+int socket_peer_address(struct socket *socket, struct socket_address *address)
 {
 	check(socket);
 	if (socket->type == SOCK_STREAM ? socket->tcp.state != TCP_SOCKET_CONNECTED ||
 					      (!socket->tcp.pcb && socket->tcp.peer_finished)
 					: !socket->udp.connected)
 		return -ENOTCONN;
-	fill_address(address, socket->peer_address, socket->peer_port);
+	socket_fill_address(socket, address, &socket->peer_address, socket->peer_port);
 	return 0;
+}
+
+void socket_accepted_address(const struct socket *socket, struct socket_address *address)
+{
+	socket_fill_address(socket, address, &socket->peer_address, socket->peer_port);
+}
+
+bool socket_is_sending(const struct socket *socket)
+{
+	check(socket);
+	return socket->type == SOCK_STREAM && tcp_socket_is_sending(socket);
 }
 
 /* ---- counts ---- */

@@ -8,12 +8,20 @@
 #pragma once
 
 #include "lavra/types.h"
+#include "net/socket_address.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
+struct listener;
 struct socket;
+
+/* Ancillary data of one message (cmsg(3)), laid out as in msg_control. To receive, `length` is the
+ * room, and then what was filled in. */
+struct socket_control {
+	void *data;
+	size_t length;
+	bool truncated; /* receiving: there was more (MSG_CTRUNC) */
+};
 
 /* Called on the home core, at a safe point or inside a socket call, when `events` (EPOLLIN,
  * EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR) became true. It must not call a socket function.
@@ -28,36 +36,44 @@ void socket_set_owner(struct socket *socket, socket_notify *notify, void *owner)
 core_id_t socket_home(const struct socket *socket); /* any core */
 
 /* The socket is gone for the caller; what is unsent is still sent, for as long as the peer makes
- * progress. A reset instead if received data was not read, or with SO_LINGER and a time of 0; a
- * longer time makes no difference: this never waits. */
+ * progress. A reset instead if received data was not read, or with SO_LINGER and a time of 0. This
+ * never waits: posix/ does, for a longer time. */
 void socket_close(struct socket *socket);
 
-int socket_bind(struct socket *socket, const struct sockaddr *address, socklen_t len);
+int socket_bind(struct socket *socket, const struct socket_address *address);
 /* Listen on every core (or, with SO_REUSEPORT, for this core's own connections). Blocks the
  * calling thread while the other cores are told. */
 int socket_listen(struct socket *socket, int backlog);
-/* Returns an established connection, or NULL and -EAGAIN, ... It is homed on the core it arrived
- * at, which may be another one when the listener serves all cores. */
+/* Returns an established connection that waits on this core, or NULL and -EAGAIN, ... Any core. It
+ * may be homed on another one. */
 struct socket *socket_accept(struct socket *socket, int *error);
+/* A core where connections wait, or -1. Any core. */
+int socket_accept_where(struct socket *socket);
+/* What it listens with (net/listener.h), or NULL. */
+struct listener *socket_listener(struct socket *socket);
 /* 0 (UDP), -EINPROGRESS (EPOLLOUT tells the end; SO_ERROR the result), or another error. */
-int socket_connect(struct socket *socket, const struct sockaddr *address, socklen_t len);
+int socket_connect(struct socket *socket, const struct socket_address *address);
 int socket_shutdown(struct socket *socket, int how);
 
 /* Non-blocking: bytes moved (0 at the end of the stream), -EAGAIN, -ECONNRESET, -EPIPE, ... flags:
  * MSG_PEEK, MSG_TRUNC, MSG_NOSIGNAL, MSG_DONTWAIT, MSG_MORE; others -EINVAL or ignored as Linux
- * does. The addresses may be NULL. A connection queues up to 128 KiB each way, a UDP socket what
- * SO_RCVBUF says. */
+ * does. Addresses and control information may be NULL. A connection queues up to 128 KiB each way,
+ * a UDP socket what SO_RCVBUF says. A connection's `from` gets the length 0. */
 ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
-		       struct sockaddr_in *from);
+		       struct socket_address *from, struct socket_control *control);
 ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
-		    const struct sockaddr_in *to);
+		    const struct socket_address *to, const struct socket_control *control);
 
 uint32_t socket_events(struct socket *socket); /* what is true now: EPOLL* bits */
 
 int socket_set_option(struct socket *socket, int level, int name, const void *value, socklen_t len);
 int socket_get_option(struct socket *socket, int level, int name, void *value, socklen_t *len);
-int socket_local_address(struct socket *socket, struct sockaddr_in *address);
-int socket_peer_address(struct socket *socket, struct sockaddr_in *address);
+int socket_local_address(struct socket *socket, struct socket_address *address);
+int socket_peer_address(struct socket *socket, struct socket_address *address);
+/* Who is at the other end of an accepted connection, also when it has ended since. Any core. */
+void socket_accepted_address(const struct socket *socket, struct socket_address *address);
+/* Is something that was sent, or the end of the stream, not acknowledged yet? */
+bool socket_is_sending(const struct socket *socket);
 /* FIONREAD. */
 int socket_readable_bytes(struct socket *socket);
 

@@ -46,6 +46,15 @@ static core_id_t steer_to_listener(uint64_t listeners, uint32_t hash)
 	return listeners ? pick(listeners, hash) : this_core;
 }
 
+static uint64_t listeners(uint8_t protocol, const struct frame *frame)
+{
+	struct address local = address_of_ip4(frame->key.local_address);
+
+	if (frame->addresses)
+		__builtin_memcpy(&local, frame->addresses + sizeof(local), sizeof(local));
+	return ports_listeners(protocol, &local, frame->key.local_port);
+}
+
 /* A segment of a connection that this core does not know: it may have come to the wrong queue. */
 static core_id_t steer_stray(const struct frame *frame, uint64_t tried)
 {
@@ -63,10 +72,17 @@ static core_id_t steer_tcp(const struct frame *frame, uint64_t tried, struct flo
 {
 	bool opens = (frame->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 
-	*flow = flow_find(&frame->key, frame->hash);
+	*flow = frame->addresses ? flow_find6(&frame->key, frame->hash, frame->addresses)
+				 : flow_find(&frame->key, frame->hash);
 	if (likely(*flow != NULL)) {
 		/* A new connection may begin above the sequence numbers of one in TIME_WAIT
 		 * (RFC 1122, 4.2.2.13). */
+		core_id_t moved_to;
+
+		if (unlikely((*flow)->pcb->state == TIME_WAIT) && flow_moved(*flow, &moved_to)) {
+			*flow = NULL;
+			return moved_to;
+		}
 		if (likely((*flow)->pcb->state != TIME_WAIT) || !opens ||
 		    (int32_t)(frame->sequence - (*flow)->pcb->rcv_nxt) <= 0)
 			return this_core;
@@ -79,15 +95,12 @@ static core_id_t steer_tcp(const struct frame *frame, uint64_t tried, struct flo
 		return steer_stray(frame, tried);
 	if (tried)
 		return this_core;
-	return steer_to_listener(ports_listeners(IP_PROTO_TCP, frame->key.local_address,
-						 frame->key.local_port),
-				 frame->hash);
+	return steer_to_listener(listeners(IP_PROTO_TCP, frame), frame->hash);
 }
 
 static core_id_t steer_udp(const struct frame *frame)
 {
-	uint64_t receivers =
-	    ports_listeners(IP_PROTO_UDP, frame->key.local_address, frame->key.local_port);
+	uint64_t receivers = listeners(IP_PROTO_UDP, frame);
 
 	if (frame->key.local_port == lwip_htons(LWIP_IANA_PORT_DHCP_CLIENT) && !receivers)
 		return 0;
@@ -106,7 +119,11 @@ core_id_t steer(const struct frame *frame, uint64_t tried, struct flow **flow)
 		return tried ? this_core : steer_udp(frame);
 	case FRAME_FRAGMENT:
 		return 0; /* one core has all pieces of a packet */
-	case FRAME_ARP_REPLY: /* copied to the others by its receiver */
+	case FRAME_CORE_0:
+		return 0;
+	case FRAME_ARP_REPLY: /* these are copied to the others by their receiver */
+	case FRAME_ADVERTISEMENT:
+	case FRAME_TOO_BIG:
 	case FRAME_OTHER:
 		break;
 	}

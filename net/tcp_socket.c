@@ -13,6 +13,7 @@
 #include "net/flow.h"
 #include "net/interface.h"
 #include "net/listener.h"
+#include "net/lwip_address.h"
 #include "net/ports.h"
 #include "net/pressure.h"
 #include "smp/core.h"
@@ -154,7 +155,8 @@ static err_t on_receive(void *argument, struct tcp_pcb *pcb, struct pbuf *pbuf, 
 	} else {
 		queue_append(tcp, pbuf);
 	}
-	socket_tell(socket, EPOLLIN);
+	if (likely(tcp->received_bytes >= socket->options.low_water))
+		socket_tell(socket, EPOLLIN);
 	return ERR_OK;
 }
 
@@ -186,10 +188,18 @@ static err_t on_poll(void *argument, struct tcp_pcb *pcb)
 	return ERR_OK;
 }
 
+/* TCP_MAXSEG. Nothing is queued yet. */
+static void limit_segments(const struct socket *socket, struct tcp_pcb *pcb)
+{
+	if (socket->options.maximum_segment)
+		pcb->mss = min(pcb->mss, socket->options.maximum_segment);
+}
+
 static err_t on_connected(void *argument, struct tcp_pcb *pcb, err_t error)
 {
 	struct socket *socket = argument;
 
+	limit_segments(socket, pcb);
 	socket->tcp.state = TCP_SOCKET_CONNECTED;
 	socket_tell(socket, EPOLLOUT);
 	return ERR_OK;
@@ -211,12 +221,16 @@ void tcp_socket_apply_options(struct socket *socket)
 		ip_set_option(pcb, SOF_KEEPALIVE);
 	else
 		ip_reset_option(pcb, SOF_KEEPALIVE);
-	pcb->keep_idle = options->keep_idle_s * 1000;
-	pcb->keep_intvl = options->keep_interval_s * 1000;
+	pcb->keep_idle = options->keep_idle_s * 1000u;
+	pcb->keep_intvl = options->keep_interval_s * 1000u;
 	pcb->keep_cnt = options->keep_count;
-	pcb->tos = options->type_of_service;
-	if (options->time_to_live)
-		pcb->ttl = options->time_to_live;
+	if (IP_IS_V6_VAL(pcb->remote_ip)) {
+		pcb->tos = options->traffic_class;
+		pcb->ttl = options->hop_limit ? options->hop_limit : TCP_TTL;
+	} else {
+		pcb->tos = options->type_of_service;
+		pcb->ttl = options->time_to_live ? options->time_to_live : TCP_TTL;
+	}
 	flow_touch(pcb); /* the next tick puts it on the list of its kind */
 }
 
@@ -230,50 +244,66 @@ static void take_pcb(struct socket *socket, struct tcp_pcb *pcb)
 	tcp_socket_apply_options(socket);
 }
 
-struct socket *tcp_socket_accepted(struct tcp_pcb *pcb, const struct socket_options *inherited)
+struct socket *tcp_socket_accepted(struct tcp_pcb *pcb, int family,
+				   const struct socket_options *inherited)
 {
-	struct socket *socket = socket_allocate(SOCK_STREAM);
+	struct socket *socket = socket_allocate(family, SOCK_STREAM);
 
 	if (!socket)
 		return NULL;
 	queue_init(&socket->tcp);
 	socket->tcp.state = TCP_SOCKET_CONNECTED;
+	socket->tcp.incoming = true;
 	socket->options = *inherited;
-	socket->local_address = ip4_addr_get_u32(&pcb->local_ip);
+	socket->local_address = address_of_lwip(&pcb->local_ip);
 	socket->local_port = lwip_htons(pcb->local_port);
-	socket->peer_address = ip4_addr_get_u32(&pcb->remote_ip);
+	socket->peer_address = address_of_lwip(&pcb->remote_ip);
 	socket->peer_port = lwip_htons(pcb->remote_port);
 	take_pcb(socket, pcb);
+	limit_segments(socket, pcb);
 	return socket;
+}
+
+static struct flow *find_flow(const struct address *local, uint16_t local_port,
+			      const struct address *remote, uint16_t remote_port)
+{
+	struct flow_key key = {
+		.remote_address = address_ip4(remote),
+		.local_address = address_ip4(local),
+		.remote_port = remote_port,
+		.local_port = local_port,
+	};
+	struct address addresses[2] = { *remote, *local };
+
+	if (address_is_ip4(remote))
+		return flow_find(&key, flow_hash(&key));
+	flow_key6(&key, addresses[0].bytes, remote_port, local_port);
+	return flow_find6(&key, flow_hash(&key), addresses[0].bytes);
 }
 
 /* A local port with which the connection is unique: connections of this core's ephemeral ports
  * are all on this core. 0 if all are taken. */
-static uint16_t choose_local_port(uint32_t local, uint32_t remote, uint16_t remote_port)
+static uint16_t choose_local_port(const struct address *local, const struct address *remote,
+				  uint16_t remote_port)
 {
 	for (unsigned left = ports_ephemeral_count(); left; left--) {
-		struct flow_key key = {
-			.remote_address = remote,
-			.local_address = local,
-			.remote_port = remote_port,
-			.local_port = ports_next_ephemeral(),
-		};
+		uint16_t port = ports_next_ephemeral();
 
-		if (!flow_find(&key, flow_hash(&key)) &&
-		    !ports_in_use(IP_PROTO_TCP, key.local_port))
-			return key.local_port;
+		if (!find_flow(local, port, remote, remote_port) &&
+		    !ports_in_use(IP_PROTO_TCP, port))
+			return port;
 	}
 	return 0;
 }
 
-int tcp_socket_connect(struct socket *socket, uint32_t address, uint16_t port)
+int tcp_socket_connect(struct socket *socket, const struct address *address, uint16_t port)
 {
 	struct tcp_socket *tcp = &socket->tcp;
-	uint32_t local = socket->binding ? socket->binding->address : 0;
-	struct flow_key key = { .remote_address = address, .remote_port = port };
-	ip_addr_t remote = { address };
+	ip_addr_t remote = address_to_lwip(address);
+	struct address local;
 	struct tcp_pcb *pcb;
 	err_t error;
+	int refused;
 
 	switch (tcp->state) {
 	case TCP_SOCKET_CONNECTING:
@@ -282,19 +312,16 @@ int tcp_socket_connect(struct socket *socket, uint32_t address, uint16_t port)
 	case TCP_SOCKET_LISTENING:
 		return -EISCONN;
 	}
-	if (!local)
-		local = interface_source_address(address);
-	if (!local)
-		return -ENETUNREACH;
+	refused = socket_source(socket, address, &local);
+	if (refused)
+		return refused;
 	if (socket->binding)
 		socket->local_port = socket->binding->port;
 	else
-		socket->local_port = choose_local_port(local, address, port);
-	key.local_address = local;
-	key.local_port = socket->local_port;
-	if (!socket->local_port || flow_find(&key, flow_hash(&key)))
+		socket->local_port = choose_local_port(&local, address, port);
+	if (!socket->local_port || find_flow(&local, socket->local_port, address, port))
 		return -EADDRNOTAVAIL;
-	pcb = tcp_new();
+	pcb = tcp_new_ip_type(IP_GET_TYPE(&remote));
 	if (!pcb)
 		return -ENOBUFS;
 	if (flow_prepare(pcb) != 0) {
@@ -304,11 +331,12 @@ int tcp_socket_connect(struct socket *socket, uint32_t address, uint16_t port)
 	queue_init(tcp);
 	tcp->peer_finished = tcp->got_fin = tcp->receive_shut = tcp->send_shut = false;
 	socket->error = 0;
+	pcb->local_ip = address_to_lwip(&local);
+	ip_addr_copy(pcb->remote_ip, remote);
 	take_pcb(socket, pcb);
-	ip4_addr_set_u32(&pcb->local_ip, local);
 	pcb->local_port = lwip_htons(socket->local_port);
 	socket->local_address = local;
-	socket->peer_address = address;
+	socket->peer_address = *address;
 	socket->peer_port = port;
 	tcp->state = TCP_SOCKET_CONNECTING;
 	error = tcp_connect(pcb, &remote, lwip_htons(port), on_connected);
@@ -569,6 +597,14 @@ int tcp_socket_shutdown(struct socket *socket, int how)
 	return 0;
 }
 
+bool tcp_socket_is_sending(const struct socket *socket)
+{
+	const struct tcp_pcb *pcb = socket->tcp.pcb;
+
+	return pcb && (pcb->unsent || pcb->unacked || pcb->state == FIN_WAIT_1 ||
+		       pcb->state == CLOSING || pcb->state == LAST_ACK);
+}
+
 void tcp_socket_close(struct socket *socket)
 {
 	struct tcp_socket *tcp = &socket->tcp;
@@ -615,7 +651,7 @@ uint32_t tcp_socket_events(struct socket *socket)
 		events |= EPOLLHUP;
 	if (receive_ended)
 		events |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
-	if (tcp->received_bytes)
+	if (tcp->received_bytes >= socket->options.low_water)
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (!tcp->pcb || tcp->send_shut) {
 		events |= EPOLLOUT | EPOLLWRNORM;

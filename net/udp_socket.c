@@ -7,15 +7,19 @@
 #include "lavra/counters.h"
 #include "mm/object.h"
 #include "net/interface.h"
+#include "net/lwip_address.h"
 #include "net/ports.h"
 
+#include "lwip/ip.h"
 #include "lwip/udp.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 
-#define DATAGRAM_MAX 65507 /* 65535 less the IP and UDP headers */
+/* 65535, the most that lwIP counts to, less the IP and UDP headers. */
+#define DATAGRAM_MAX 65507
+#define DATAGRAM_MAX6 65487
 /* What a queued datagram costs beyond its bytes; counted against SO_RCVBUF. */
 #define DATAGRAM_OVERHEAD 256
 
@@ -36,8 +40,16 @@ static void on_datagram(void *argument, struct udp_pcb *pcb, struct pbuf *pbuf,
 	}
 	datagram->next = NULL;
 	datagram->pbuf = pbuf;
-	datagram->address = ip4_addr_get_u32(address);
+	datagram->source = address_of_lwip(address);
+	datagram->destination = address_of_lwip(ip_current_dest_addr());
 	datagram->port = lwip_htons(port);
+	if (ip_current_is_v6()) {
+		datagram->ttl = IP6H_HOPLIM(ip6_current_header());
+		datagram->tos = (uint8_t)IP6H_TC(ip6_current_header());
+	} else {
+		datagram->ttl = IPH_TTL(ip4_current_header());
+		datagram->tos = IPH_TOS(ip4_current_header());
+	}
 	*udp->last = datagram;
 	udp->last = &datagram->next;
 	udp->queued_bytes += cost;
@@ -58,7 +70,8 @@ static void drop_first(struct udp_socket *udp)
 
 int udp_socket_open(struct socket *socket)
 {
-	struct udp_pcb *pcb = udp_new();
+	struct udp_pcb *pcb =
+	    udp_new_ip_type(socket->family == AF_INET ? IPADDR_TYPE_V4 : IPADDR_TYPE_ANY);
 
 	if (!pcb)
 		return -ENOMEM;
@@ -77,31 +90,35 @@ void udp_socket_close(struct socket *socket)
 		drop_first(&socket->udp);
 }
 
+void udp_socket_set_families(struct socket *socket)
+{
+	struct address any = { .words = { 0 } };
+
+	socket->udp.pcb->local_ip = socket_any(&any, socket->options.only_ip6);
+}
+
 int udp_socket_bound(struct socket *socket)
 {
-	ip_addr_t address = { socket->local_address };
+	ip_addr_t address = socket_any(&socket->local_address, socket->options.only_ip6);
 
 	return error_of_lwip(udp_bind(socket->udp.pcb, &address, lwip_htons(socket->local_port)));
 }
 
-int udp_socket_connect(struct socket *socket, uint32_t address, uint16_t port)
+int udp_socket_connect(struct socket *socket, const struct address *address, uint16_t port)
 {
-	uint32_t local = socket->binding && socket->binding->address
-			     ? socket->binding->address
-			     : interface_source_address(address);
-	ip_addr_t remote = { address };
-	int error;
+	ip_addr_t remote = address_to_lwip(address);
+	struct address local;
+	int error = socket_source(socket, address, &local);
 
-	if (!local)
-		return -ENETUNREACH;
-	error = socket_bind_ephemeral(socket);
+	if (!error)
+		error = socket_bind_ephemeral(socket);
 	if (!error)
 		error = error_of_lwip(udp_connect(socket->udp.pcb, &remote, lwip_htons(port)));
 	if (error)
 		return error;
 	socket->udp.connected = true;
 	socket->local_address = local;
-	socket->peer_address = address;
+	socket->peer_address = *address;
 	socket->peer_port = port;
 	return 0;
 }
@@ -110,7 +127,8 @@ int udp_socket_disconnect(struct socket *socket)
 {
 	udp_disconnect(socket->udp.pcb);
 	socket->udp.connected = false;
-	socket->local_address = socket->binding ? socket->binding->address : 0;
+	if (socket->binding)
+		socket->local_address = socket->binding->address;
 	return 0;
 }
 
@@ -127,7 +145,7 @@ int udp_socket_shutdown(struct socket *socket, int how)
 }
 
 ssize_t udp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
-			   struct sockaddr_in *from)
+			   struct socket_address *from, struct socket_control *control)
 {
 	struct datagram *datagram = socket->udp.first;
 	uint32_t copied = 0, len;
@@ -141,12 +159,10 @@ ssize_t udp_socket_receive(struct socket *socket, const struct iovec *iov, unsig
 		copied += pbuf_copy_partial(datagram->pbuf, iov[i].iov_base,
 					    (u16_t)min(iov[i].iov_len, (size_t)(len - copied)),
 					    (u16_t)copied);
-	if (from) {
-		memset(from, 0, sizeof(*from));
-		from->sin_family = AF_INET;
-		from->sin_addr.s_addr = datagram->address;
-		from->sin_port = datagram->port;
-	}
+	if (from)
+		socket_fill_address(socket, from, &datagram->source, datagram->port);
+	if (control)
+		socket_control_give(socket, datagram, control);
 	if (!(flags & MSG_PEEK))
 		drop_first(&socket->udp);
 	return flags & MSG_TRUNC ? len : copied;
@@ -162,13 +178,80 @@ static void gather(struct pbuf *pbuf, const struct iovec *iov, unsigned niov)
 	}
 }
 
-ssize_t udp_socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
-			const struct sockaddr_in *to)
+/* Where to, from where, and with which numbers. */
+struct way {
+	struct address source, destination;
+	uint16_t port;
+	int ttl, tos;
+};
+
+static int find_way(const struct socket *socket, const struct socket_address *to,
+		    const struct socket_control *control, struct way *way)
 {
-	uint32_t address = to ? to->sin_addr.s_addr : socket->peer_address;
-	ip_addr_t remote = { address };
+	const struct socket_options *options = &socket->options;
+	bool broadcast, ip4;
+	int error;
+
+	way->destination = socket->peer_address;
+	way->port = socket->peer_port;
+	if (to) {
+		error = socket_destination(socket, to, &way->destination, &way->port);
+		if (error)
+			return to->any.sa_family == AF_UNSPEC ? -EINVAL : error;
+		if (way->port == 0)
+			return -EINVAL;
+	}
+	ip4 = address_is_ip4(&way->destination);
+	broadcast = ip4 && address_ip4(&way->destination) == INADDR_BROADCAST;
+	if (broadcast && !options->broadcast)
+		return -EACCES;
+	way->ttl = ip4 ? options->time_to_live : options->hop_limit;
+	way->tos = ip4 ? options->type_of_service : options->traffic_class;
+	error = socket_source(socket, &way->destination, &way->source);
+	/* Who has no address yet may still ask everybody. */
+	if (error == -ENETUNREACH && broadcast && virtio_net_queue_pairs()) {
+		way->source = address_of_ip4(0);
+		error = 0;
+	}
+	if (control && (!error || error == -ENETUNREACH)) {
+		int refused =
+		    socket_control_take(socket, control, &way->source, &way->ttl, &way->tos);
+
+		if (refused)
+			return refused;
+	}
+	return error;
+}
+
+static err_t send_datagram(struct socket *socket, struct pbuf *pbuf, const struct way *way)
+{
+	struct udp_pcb *pcb = socket->udp.pcb;
+	ip_addr_t source = address_to_lwip(&way->source);
+	ip_addr_t destination = address_to_lwip(&way->destination);
+	struct netif *netif = address_is_loopback(&way->destination) ? &loopback_interface
+								     : &ethernet_interface;
+	bool in_pieces = pbuf->tot_len + IP_HLEN + UDP_HLEN > netif->mtu;
+	uint16_t flags = netif->chksum_flags;
+	err_t sent;
+
+	if (netif == &ethernet_interface && !virtio_net_queue_pairs())
+		return ERR_RTE;
+	pcb->tos = (uint8_t)way->tos;
+	pcb->ttl = way->ttl ? (uint8_t)way->ttl : UDP_TTL;
+	/* The device cannot add a checksum to pieces. */
+	if (in_pieces && IP_IS_V4_VAL(destination))
+		netif->chksum_flags |= NETIF_CHECKSUM_GEN_UDP;
+	sent = udp_sendto_if_src(pcb, pbuf, &destination, lwip_htons(way->port), netif, &source);
+	netif->chksum_flags = flags;
+	return sent;
+}
+
+ssize_t udp_socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
+			const struct socket_address *to, const struct socket_control *control)
+{
 	struct pbuf *pbuf;
-	size_t len = 0;
+	struct way way;
+	size_t len = 0, most;
 	err_t sent;
 	int error;
 
@@ -178,12 +261,12 @@ ssize_t udp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 		return -EPIPE;
 	if (!to && !socket->udp.connected)
 		return -EDESTADDRREQ;
-	if (to && to->sin_family != AF_INET)
-		return to->sin_family == AF_UNSPEC ? -EINVAL : -EAFNOSUPPORT;
-	if (address == INADDR_BROADCAST && !socket->options.broadcast)
-		return -EACCES;
+	error = find_way(socket, to, control, &way);
+	if (error)
+		return error;
+	most = address_is_ip4(&way.destination) ? DATAGRAM_MAX : DATAGRAM_MAX6;
 	for (unsigned i = 0; i < niov; i++) {
-		if (iov[i].iov_len > DATAGRAM_MAX - len)
+		if (iov[i].iov_len > most - len)
 			return -EMSGSIZE;
 		len += iov[i].iov_len;
 	}
@@ -194,11 +277,7 @@ ssize_t udp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 	if (!pbuf)
 		return -ENOBUFS;
 	gather(pbuf, iov, niov);
-	socket->udp.pcb->tos = socket->options.type_of_service;
-	if (socket->options.time_to_live)
-		socket->udp.pcb->ttl = socket->options.time_to_live;
-	sent = udp_sendto(socket->udp.pcb, pbuf, &remote,
-			  to ? lwip_htons(to->sin_port) : lwip_htons(socket->peer_port));
+	sent = send_datagram(socket, pbuf, &way);
 	pbuf_free(pbuf);
 	return sent == ERR_OK ? (ssize_t)len : error_of_lwip(sent);
 }

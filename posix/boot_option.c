@@ -22,8 +22,9 @@ extern const struct boot_option boot_options_start[], boot_options_end[];
 static char line[LINE_BYTES];
 
 int boot_argc;
-/* Made with the image (apps/image.mk); the unit tests have none. */
+/* Made with the image (tools/gcc/lavra-link); the unit tests have their own, or none. */
 extern const char image_name[] __attribute__((weak));
+extern char image_arguments[] __attribute__((weak)); /* may be written to */
 
 char *boot_argv[MAX_ARGUMENTS + 1];
 
@@ -109,6 +110,26 @@ void boot_options_parse(const char *command_line)
 	if (open)
 		refuse("command line", word, "a quote is not closed");
 	boot_argv[boot_argc] = NULL;
+}
+
+void boot_arguments_complete(unsigned ncores)
+{
+	static char number[12];
+	char *rest = image_arguments, *word;
+	bool open = false;
+
+	if (boot_argc == 1 && image_arguments) {
+		while ((word = next_word(&rest, &open)) && boot_argc < MAX_ARGUMENTS)
+			boot_argv[boot_argc++] = word;
+		if (open || word)
+			refuse("the image's own arguments", boot_argv[0],
+			       open ? "a quote is not closed" : "more than 63");
+		boot_argv[boot_argc] = NULL;
+	}
+	ksnprintf(number, sizeof(number), "%u", ncores);
+	for (int i = 1; i < boot_argc; i++)
+		if (strcmp(boot_argv[i], "$CORES") == 0)
+			boot_argv[i] = number;
 }
 
 bool boot_parse_number(const char *text, uint64_t *value)

@@ -1,17 +1,17 @@
 /*
  * The console as a file: what is written goes to the console at once, and reading finds the end.
  */
-#include "posix/pseudo_file.h"
+#include "posix/fs/lookup.h"
+#include "posix/fs/open_file.h"
+#include "posix/fs/pseudo.h"
 
 #include "lavra/console.h"
-#include "mm/object.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 
 /* stdio writes a line as two pieces: what is short goes out in one, so that lines of different
  * threads do not mix. */
@@ -60,13 +60,6 @@ static long console_file_ioctl(struct file *file, unsigned long request, void *a
 	return 0;
 }
 
-static int console_file_stat(struct file *file, struct stat *st)
-{
-	st->st_mode = S_IFCHR | 0600;
-	st->st_rdev = 5 << 8 | 1; /* Linux's number of /dev/console */
-	return 0;
-}
-
 const struct file_operations console_operations = {
 	.kind = "console",
 	.anywhere = true,
@@ -74,16 +67,22 @@ const struct file_operations console_operations = {
 	.write = console_file_write,
 	.events = console_file_events,
 	.ioctl = console_file_ioctl,
-	.stat = console_file_stat,
+	.stat = open_file_stat,
+	.release = open_file_release,
 };
 
 void console_files_open(void)
 {
-	struct file *file = object_alloc(sizeof(*file));
+	struct walk walk;
+	struct file *file;
+	int error = walk_path(AT_FDCWD, "/dev/console", WALK_FOLLOW | WALK_KERNEL, &walk);
 
-	if (!file)
-		panic("no memory for the console's file");
-	file_init(file, &console_operations, O_RDWR, NULL);
+	if (!error && !inode_reference(walk.inode))
+		error = -ENOENT;
+	if (!error)
+		error = open_inode(walk.inode, NO_NUMBER, O_RDWR, &file);
+	if (error)
+		panic("/dev/console cannot be opened: error %d", -error);
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fd > 0)
 			file_reference(file);

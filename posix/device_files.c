@@ -1,7 +1,8 @@
 /*
  * /dev: files without state.
  */
-#include "posix/pseudo_file.h"
+#include "posix/fs/open_file.h"
+#include "posix/fs/pseudo.h"
 #include "posix/random.h"
 
 #include "mm/area.h"
@@ -61,12 +62,6 @@ static int64_t stay(struct file *file, int64_t offset, int whence)
 	return 0;
 }
 
-static int device_stat(struct file *file, struct stat *st)
-{
-	st->st_mode = S_IFCHR | 0666;
-	return 0;
-}
-
 static long map_zeros(struct file *file, vaddr_t address, size_t length, int prot, int flags,
 		      int64_t offset)
 {
@@ -75,7 +70,8 @@ static long map_zeros(struct file *file, vaddr_t address, size_t length, int pro
 
 #define DEVICE(...)                                                                                \
 	{                                                                                          \
-		.anywhere = true, .seek = stay, .stat = device_stat, __VA_ARGS__                   \
+		.anywhere = true, .seek = stay, .stat = open_file_stat,                            \
+		.release = open_file_release, __VA_ARGS__                                          \
 	}
 
 static const struct file_operations null_operations =
@@ -87,16 +83,30 @@ static const struct file_operations full_operations =
 static const struct file_operations random_operations =
     DEVICE(.kind = "/dev/random", .read = read_random, .write = swallow, .events = always_ready);
 
-const struct pseudo_file device_files[] = {
-	{ "/dev/null", S_IFCHR | 0666, &null_operations, NULL },
-	{ "/dev/zero", S_IFCHR | 0666, &zero_operations, NULL },
-	{ "/dev/full", S_IFCHR | 0666, &full_operations, NULL },
-	{ "/dev/random", S_IFCHR | 0666, &random_operations, NULL },
-	{ "/dev/urandom", S_IFCHR | 0666, &random_operations, NULL },
-	{ "/dev/console", S_IFCHR | 0600, &console_operations, NULL },
-	{ "/dev/tty", S_IFCHR | 0666, &console_operations, NULL },
-	{ "/dev/stdin", S_IFCHR | 0600, &console_operations, NULL },
-	{ "/dev/stdout", S_IFCHR | 0600, &console_operations, NULL },
-	{ "/dev/stderr", S_IFCHR | 0600, &console_operations, NULL },
+#define NUMBER(major, minor) ((major) << 8 | (minor)) /* Linux's devices.txt */
+
+#define DEVICE_NODE(name, major, minor, permissions, kind)                                         \
+	{                                                                                          \
+		.path = name, .mode = S_IFCHR | permissions, .device = NUMBER(major, minor),       \
+		.operations = &kind                                                                \
+	}
+
+#define LINK(name, to)                                                                             \
+	{                                                                                          \
+		.path = name, .mode = S_IFLNK | 0777, .target = to                                 \
+	}
+
+const struct pseudo_node device_nodes[] = {
+	DEVICE_NODE("/dev/null", 1, 3, 0666, null_operations),
+	DEVICE_NODE("/dev/zero", 1, 5, 0666, zero_operations),
+	DEVICE_NODE("/dev/full", 1, 7, 0666, full_operations),
+	DEVICE_NODE("/dev/random", 1, 8, 0666, random_operations),
+	DEVICE_NODE("/dev/urandom", 1, 9, 0666, random_operations),
+	DEVICE_NODE("/dev/tty", 5, 0, 0666, console_operations),
+	DEVICE_NODE("/dev/console", 5, 1, 0600, console_operations),
+	LINK("/dev/fd", "/proc/self/fd"),
+	LINK("/dev/stdin", "/proc/self/fd/0"),
+	LINK("/dev/stdout", "/proc/self/fd/1"),
+	LINK("/dev/stderr", "/proc/self/fd/2"),
 };
-const unsigned ndevice_files = array_size(device_files);
+const unsigned ndevice_nodes = array_size(device_nodes);

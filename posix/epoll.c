@@ -2,11 +2,11 @@
  * Epoll sets; the model is in the header. The system calls are in posix/epoll_calls.c.
  */
 #include "posix/epoll.h"
+#include "posix/epoll_nesting.h"
 
 #include "lavra/console.h"
 #include "mm/object.h"
 
-#include <ck_spinlock.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 
 #define CHUNK 512u
-#define MAX_LEVEL 5 /* sets of sets of sets, as Linux */
 
 #define FLAG_BITS (EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE)
 #define ALWAYS (EPOLLERR | EPOLLHUP)
@@ -37,6 +36,8 @@ enum item_state {
 struct epoll_item {
 	struct watch watch; /* on the file; file's core. Its events: what the set asks for */
 	struct file *file;
+	struct file_view *view; /* readiness that this core can look at, or NULL */
+	struct nesting *nesting; /* the file is a set; NULL if it is none */
 	core_id_t file_home;
 	struct epoll *epoll;
 
@@ -63,14 +64,8 @@ struct epoll {
 	unsigned unanswered; /* items with `asked` */
 	unsigned detaching;
 	bool released;
-	/* A set's level is above that of every set in it. It is final once the set is in another. */
-	uint8_t level;
-	bool contained;
 	struct epoll_item **chunks[FD_MAX / CHUNK];
 };
-
-/* Guards `level` and `contained` of all sets; nothing is called with it held. */
-static ck_spinlock_t nesting_lock = CK_SPINLOCK_INITIALIZER;
 
 static inline uint32_t interest(const struct epoll_item *item)
 {
@@ -133,6 +128,16 @@ static void item_notify(struct watch *watch, uint32_t events)
 		reply(item, events);
 }
 
+/* EPOLLEXCLUSIVE: does anybody wait for the set? A hint on another core; one that is wrong leaves the
+ * event in a set whose threads come to it later, as on Linux. */
+static bool item_takes(const struct watch *watch)
+{
+	struct epoll_item *item = container_of(watch, struct epoll_item, watch);
+	struct list *watches = &item->epoll->file.watches;
+
+	return __atomic_load_n(&watches->next, __ATOMIC_RELAXED) != watches;
+}
+
 /* ---- requests: at the file's core ---- */
 
 static void request(struct epoll_item *item, uint32_t bits)
@@ -148,9 +153,9 @@ static void requests_arrived(struct parcel *parcel)
 	struct file *file = item->file;
 	uint32_t bits = __atomic_load_n(&item->requests, __ATOMIC_ACQUIRE);
 
-	/* The file is a set that moved before it was watched. ATTACH holds a reference. */
+	/* The file moved before it was watched. ATTACH holds a reference. */
 	if ((bits & ATTACH) && file->home != this_core) {
-		parcel_send(file->home, parcel);
+		parcel_send(file_home(file), parcel);
 		return;
 	}
 	if (bits & ATTACH)
@@ -206,7 +211,24 @@ static void forget_answer(struct epoll_item *item)
 	if (!item->asked)
 		return;
 	item->asked = false;
-	item->epoll->unanswered--;
+	/* Who waited for the last answer must look again. */
+	if (--item->epoll->unanswered == 0)
+		file_notify(&item->epoll->file, EPOLLIN | EPOLLRDNORM);
+}
+
+static void item_free(struct epoll_item *item)
+{
+	if (item->view)
+		item->view->release(item->view);
+	object_free(item);
+}
+
+static void unnest(struct nesting *nesting)
+{
+	if (!nesting)
+		return;
+	nesting_end(nesting);
+	object_free(nesting);
 }
 
 /* Out of the set's lists; the set's core. */
@@ -216,6 +238,8 @@ static void unlink_item(struct epoll_item **link)
 
 	*link = item->next;
 	list_remove(&item->ready_link);
+	unnest(item->nesting);
+	item->nesting = NULL;
 	forget_answer(item);
 }
 
@@ -226,7 +250,7 @@ static void remove_item(struct epoll_item **link)
 	unlink_item(link);
 	if (item->state == ITEM_LOCAL && item->file_home == this_core && item_is_quiet(item)) {
 		file_unwatch(&item->watch);
-		object_free(item);
+		item_free(item);
 		return;
 	}
 	item->state = ITEM_DETACHING;
@@ -243,7 +267,7 @@ static void item_detached(struct epoll_item *item)
 {
 	struct epoll *epoll = item->epoll;
 
-	object_free(item);
+	item_free(item);
 	if (--epoll->detaching == 0 && epoll->released)
 		set_free(epoll);
 }
@@ -265,20 +289,17 @@ static void replies_arrived(struct parcel *parcel)
 		return;
 	}
 	if (bits & FILE_GONE) {
-		bool waiting = epoll->unanswered;
-
 		remove_by_file(item);
-		/* Who waited for the last answer must look again. */
-		if (waiting && !epoll->unanswered)
-			file_notify(&epoll->file, EPOLLIN | EPOLLRDNORM);
+		return;
+	}
+	if (item->view) {
+		if (item->view->events(item->view) & (interest(item) | ALWAYS))
+			make_ready(epoll, item);
 		return;
 	}
 	item->known |= bits & ~ANSWERED;
-	if (bits & ANSWERED) {
+	if (bits & ANSWERED)
 		forget_answer(item);
-		if (!epoll->unanswered)
-			file_notify(&epoll->file, EPOLLIN | EPOLLRDNORM);
-	}
 	if (item->known & (interest(item) | ALWAYS))
 		make_ready(epoll, item);
 }
@@ -292,59 +313,56 @@ static void ask(struct epoll_item *item, uint32_t bits)
 	request(item, bits | QUERY);
 }
 
-/* Levels fall from a set to the sets in it, so there is never a circle. One that is put into
- * another while it holds no set gets room for one level below. */
-static int nest(struct epoll *outer, struct epoll *inner)
+static int nest(struct epoll *epoll, struct file *file, struct nesting **nesting)
 {
-	unsigned level;
-	int result = 0;
+	int result = -ENOMEM;
 
-	ck_spinlock_lock(&nesting_lock);
-	level = inner->level;
-	if (!inner->contained && !outer->contained)
-		level = max(level, 1u);
-	if (outer == inner || (outer->contained && outer->level <= level) ||
-	    level + 1 >= MAX_LEVEL) {
-		result = -ELOOP;
-	} else {
-		inner->level = level;
-		inner->contained = true;
-		outer->level = max(outer->level, level + 1);
-	}
-	ck_spinlock_unlock(&nesting_lock);
+	*nesting = object_alloc_zeroed(sizeof(**nesting));
+	if (*nesting)
+		result = nesting_begin(*nesting, &epoll->file, file);
+	if (result)
+		object_free(*nesting);
 	return result;
 }
 
-int epoll_add(struct epoll *epoll, int fd, struct file *file, uint32_t events, uint64_t data)
+int epoll_add(struct epoll *epoll, int fd, struct file *file, struct file_view *view,
+	      uint32_t events, uint64_t data)
 {
 	struct epoll_item *item, **slot;
-	struct epoll *inner = epoll_of(file);
+	struct nesting *nesting = NULL;
+	int result;
 
 	if (find(epoll, fd, file))
 		return -EEXIST;
-	if (inner) {
-		int result = nest(epoll, inner);
-
+	if (epoll_of(file)) {
+		result = nest(epoll, file, &nesting);
 		if (result)
 			return result;
 	}
 	slot = slot_of(epoll, fd, true);
 	item = slot ? object_alloc_zeroed(sizeof(*item)) : NULL;
-	if (!item)
+	if (!item) {
+		unnest(nesting);
 		return -ENOMEM;
+	}
 	list_init(&item->watch.link);
 	list_init(&item->ready_link);
 	item->watch.notify = item_notify;
+	item->watch.takes = item_takes;
+	item->watch.core = this_core;
+	item->watch.exclusive = events & EPOLLEXCLUSIVE;
 	item->watch.events = events & ~FLAG_BITS;
 	item->file = file;
-	item->file_home = file->home;
+	item->file_home = file_home(file);
 	item->epoll = epoll;
+	item->view = view;
+	item->nesting = nesting;
 	item->data = data;
 	item->events = events;
 	item->fd = fd;
 	parcel_init(&item->to_file, requests_arrived);
 	parcel_init(&item->to_set, replies_arrived);
-	if (item->file_home == this_core) {
+	if (file->home == this_core) {
 		item->state = ITEM_LOCAL;
 		file_watch(file, &item->watch);
 		if (file_events(file) & (interest(item) | ALWAYS))
@@ -353,13 +371,22 @@ int epoll_add(struct epoll *epoll, int fd, struct file *file, uint32_t events, u
 		item->state = ITEM_REMOTE;
 		if (!file_reference(file)) {
 			object_free(item);
+			unnest(nesting);
 			return -EBADF;
 		}
 	}
 	item->next = *slot;
 	*slot = item;
-	if (item->state == ITEM_REMOTE)
+	if (item->state == ITEM_LOCAL)
+		return 0;
+	if (!view) {
 		ask(item, ATTACH);
+		return 0;
+	}
+	/* What happens before it is attached is found by looking once more, at the answer. */
+	request(item, ATTACH | QUERY);
+	if (view->events(view) & (interest(item) | ALWAYS))
+		make_ready(epoll, item);
 	return 0;
 }
 
@@ -371,12 +398,19 @@ int epoll_modify(struct epoll *epoll, int fd, struct file *file, uint32_t events
 	if (!link)
 		return -ENOENT;
 	item = *link;
+	if (item->events & EPOLLEXCLUSIVE)
+		return -EINVAL;
 	item->events = events;
 	item->data = data;
 	/* Read by the file's core in file_notify(); the query after it finds what it missed. */
 	__atomic_store_n(&item->watch.events, interest(item), __ATOMIC_RELAXED);
 	if (item_is_here(item)) {
 		if (file_events(file) & (interest(item) | ALWAYS))
+			make_ready(epoll, item);
+	} else if (item->view) {
+		/* Its core may still have told by the old interest. */
+		request(item, QUERY);
+		if (item->view->events(item->view) & (interest(item) | ALWAYS))
 			make_ready(epoll, item);
 	} else {
 		ask(item, 0);
@@ -405,6 +439,8 @@ static inline uint32_t events_now(const struct epoll_item *item)
 		return 0;
 	if (likely(item_is_here(item)))
 		return file_events(item->file) & wanted;
+	if (item->view)
+		return item->view->events(item->view) & wanted;
 	/* The answer under way may have been given before the application acts on what it would be
 	 * told now, and would then tell it once more, wrongly. It comes soon and makes the item ready. */
 	if (item->asked)
@@ -428,7 +464,7 @@ static void ask_pending(struct epoll *epoll)
 /* An item was told. What is still to be told of it, and when? */
 static void told(struct epoll *epoll, struct epoll_item *item)
 {
-	bool here = item_is_here(item);
+	bool here = item_is_here(item) || item->view;
 
 	/* Behind those that were not told yet: everybody gets a turn. */
 	if (likely(!(item->events & (EPOLLET | EPOLLONESHOT)) && here)) {

@@ -9,7 +9,9 @@
  * asked of the file itself when events are collected. At different cores, the item has two words
  * of bits, requests to the file's core and replies to the set's core; the side that turns a word
  * from zero sends the parcel, the other takes all bits at once. So nothing is lost, nothing is
- * sent twice, and an item is freed only when the file's core has said that it is detached.
+ * sent twice, and an item is freed only when the file's core has said that it is detached. Of a file
+ * that offers a view (posix/file.h) readiness is looked at in place, without a question: the file's
+ * core only says that something changed.
  */
 #pragma once
 
@@ -31,8 +33,9 @@ static inline struct epoll *epoll_of(struct file *file)
 bool epoll_bring_here(struct epoll *epoll);
 
 /* Home core of the set. `file` is kept by the caller during the call. 0, -EEXIST, -ENOENT, -ENOMEM,
- * -ELOOP, -EINVAL. `events` are EPOLL*. */
-int epoll_add(struct epoll *epoll, int fd, struct file *file, uint32_t events, uint64_t data);
+ * -ELOOP, -EINVAL. `events` are EPOLL*. A view of the file, or NULL; taken over if the result is 0. */
+int epoll_add(struct epoll *epoll, int fd, struct file *file, struct file_view *view,
+	      uint32_t events, uint64_t data);
 int epoll_modify(struct epoll *epoll, int fd, struct file *file, uint32_t events, uint64_t data);
 int epoll_remove(struct epoll *epoll, int fd, struct file *file);
 

@@ -38,9 +38,14 @@ SYSCALL(epoll_create)(int size)
 
 /* ---- control ---- */
 
+/* What may be asked for exclusively. */
+#define EXCLUSIVE_BITS                                                                             \
+	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+
 struct control {
 	struct epoll *epoll;
 	struct file *file;
+	struct file_view *view;
 	int operation, fd;
 	struct epoll_event event;
 };
@@ -51,8 +56,8 @@ static long control_at_home(void *argument)
 
 	switch (control->operation) {
 	case EPOLL_CTL_ADD:
-		return epoll_add(control->epoll, control->fd, control->file, control->event.events,
-				 control->event.data.u64);
+		return epoll_add(control->epoll, control->fd, control->file, control->view,
+				 control->event.events, control->event.data.u64);
 	case EPOLL_CTL_MOD:
 		return epoll_modify(control->epoll, control->fd, control->file,
 				    control->event.events, control->event.data.u64);
@@ -60,6 +65,21 @@ static long control_at_home(void *argument)
 		return epoll_remove(control->epoll, control->fd, control->file);
 	}
 	return -EINVAL;
+}
+
+/* Set or file is at another core. The caller holds references on both. */
+static long control_across(struct file *set, struct control *control)
+{
+	struct file *file = control->file;
+	long result;
+
+	if (control->operation == EPOLL_CTL_ADD && file->home != set->home &&
+	    file->operations->approach)
+		control->view = file->operations->approach(file, set->home);
+	result = file_call(set, control_at_home, control);
+	if (result && control->view)
+		control->view->release(control->view);
+	return result;
 }
 
 SYSCALL(epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *event)
@@ -81,15 +101,16 @@ SYSCALL(epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *even
 			return -EFAULT;
 		control.event = *event;
 		if ((event->events & EPOLLEXCLUSIVE) &&
-		    (operation == EPOLL_CTL_MOD || (event->events & EPOLLONESHOT)))
+		    (operation == EPOLL_CTL_MOD || (event->events & ~EXCLUSIVE_BITS) ||
+		     epoll_of(file)))
 			return -EINVAL;
 	}
-	if (likely(set->home == this_core))
+	if (likely(set->home == this_core && file->home == this_core))
 		return control_at_home(&control);
 	if (!file_reference(set))
 		return -EBADF;
 	if (file_reference(file)) {
-		result = file_call(set, control_at_home, &control);
+		result = control_across(set, &control);
 		file_unreference(file);
 	}
 	file_unreference(set);
@@ -129,9 +150,12 @@ static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll
 		n = file_call(file, collect_at_home, &collect);
 		if (n > 0 || (n == 0 && deadline_ns == NO_WAIT))
 			break;
-		/* Without a wish to wait, only for answers that are under way. */
-		waited =
-		    file_wait(file, EPOLLIN, true, deadline_ns == NO_WAIT ? FOREVER : deadline_ns);
+		/* Without a wish to wait, only for answers that are under way: not exclusively, or
+		 * the news that they are there may go to another thread, which waits for events. */
+		if (deadline_ns == NO_WAIT)
+			waited = file_wait(file, EPOLLIN, false, FOREVER);
+		else
+			waited = file_wait(file, EPOLLIN, true, deadline_ns);
 		if (waited) {
 			n = waited == -EINTR ? -EINTR : 0;
 			break;

@@ -2,6 +2,7 @@
  * Files of all kinds: references, the way to the home core, waiting and telling.
  */
 #include "posix/file.h"
+#include "posix/iovec.h"
 
 #include "lavra/console.h"
 #include "mm/object.h"
@@ -18,8 +19,9 @@ void file_init(struct file *file, const struct file_operations *operations, int 
 	       void *data)
 {
 	file->operations = operations;
-	file->home = this_core;
+	file->home = file->next_home = this_core;
 	file->status_flags = status_flags;
+	file->owner = 0;
 	list_init(&file->watches);
 	file->references = 1;
 	parcel_init(&file->parcel, file_end_parcel);
@@ -40,9 +42,17 @@ void file_free(struct file *file)
 	epoch_defer(&file->deferred, file_reclaim);
 }
 
+/* The last reference is gone, so there will be no more watches: what has none ends anywhere if its
+ * operations may. */
+static bool ends_here(const struct file *file)
+{
+	return file->home == this_core ||
+	       (file->operations->anywhere && list_is_empty(&file->watches));
+}
+
 static void file_end(struct file *file)
 {
-	assert_on_core(file->home);
+	assert(ends_here(file));
 	while (!list_is_empty(&file->watches)) {
 		struct watch *watch = list_first(&file->watches, struct watch, link);
 
@@ -88,7 +98,7 @@ void file_unreference(struct file *file)
 	if (!file_drop(file))
 		return;
 	/* Nobody can move an epoll set any more, so the home is final. */
-	if (file->home == this_core)
+	if (ends_here(file))
 		file_end(file);
 	else
 		parcel_send(file->home, &file->parcel);
@@ -107,7 +117,11 @@ int fd_close(int fd)
 	if (!file)
 		return -EBADF;
 	/* Waiting for the end means that an address is free again when close() returns. */
-	if (file_drop(file))
+	if (!file_drop(file))
+		return 0;
+	if (ends_here(file))
+		file_end(file);
+	else
 		core_call(file->home, file_end_call, file);
 	return 0;
 }
@@ -125,36 +139,81 @@ void file_unwatch(struct watch *watch)
 	list_remove(&watch->link);
 }
 
-void file_notify(struct file *file, uint32_t events)
+/* Pairs with the relaxed store of an epoll set on another core (EPOLL_CTL_MOD), which asks again
+ * after it. */
+static inline bool wants(const struct watch *watch, uint32_t events)
 {
-	bool exclusive_told = false;
+	uint32_t wanted = __atomic_load_n(&watch->events, __ATOMIC_RELAXED);
+
+	return events & (wanted | EPOLLERR | EPOLLHUP);
+}
+
+/* Returns true if one took the event. */
+static bool notify_exclusive(struct file *file, uint32_t events, core_id_t near, bool is_near)
+{
+	list_for_each_safe(link, &file->watches) {
+		struct watch *watch = list_entry(link, struct watch, link);
+		bool takes;
+
+		if (!watch->exclusive || (watch->core == near) != is_near || !wants(watch, events))
+			continue;
+		takes = !watch->takes || watch->takes(watch);
+		watch->notify(watch, events);
+		if (takes)
+			return true;
+	}
+	return false;
+}
+
+void file_notify_near(struct file *file, uint32_t events, core_id_t near)
+{
+	bool any_exclusive = false;
 
 	list_for_each_safe(link, &file->watches) {
 		struct watch *watch = list_entry(link, struct watch, link);
 
-		/* Pairs with the relaxed store of an epoll set on another core (EPOLL_CTL_MOD),
-		 * which asks again after it. */
-		uint32_t wanted = __atomic_load_n(&watch->events, __ATOMIC_RELAXED);
-
-		if (!(events & (wanted | EPOLLERR | EPOLLHUP)))
-			continue;
-		if (watch->exclusive) {
-			if (exclusive_told)
-				continue;
-			exclusive_told = true;
-		}
-		watch->notify(watch, events);
+		if (unlikely(watch->exclusive))
+			any_exclusive = true;
+		else if (wants(watch, events))
+			watch->notify(watch, events);
 	}
+	if (unlikely(any_exclusive) && !notify_exclusive(file, events, near, true))
+		notify_exclusive(file, events, near, false);
+}
+
+void file_notify(struct file *file, uint32_t events)
+{
+	file_notify_near(file, events, this_core);
 }
 
 /* ---- being at home ---- */
 
+void file_leave(struct file *file, core_id_t next_home)
+{
+	assert_on_core(file->home);
+	assert(list_is_empty(&file->watches));
+	file->next_home = next_home;
+	/* Release: pairs with the acquire in file_home(). */
+	__atomic_store_n(&file->home, HOME_ON_ITS_WAY, __ATOMIC_RELEASE);
+}
+
+void file_arrive(struct file *file)
+{
+	assert_on_core(file->next_home);
+	__atomic_store_n(&file->home, this_core, __ATOMIC_RELEASE);
+}
+
 int file_go_home(struct file *file)
 {
 	while (file->home != this_core) {
+		core_id_t home = file_home(file);
+
 		if (current->affinity_set)
 			return -EXDEV;
-		thread_migrate(file->home);
+		if (home == this_core)
+			thread_yield(); /* it is about to arrive */
+		else
+			thread_migrate(home);
 	}
 	return 0;
 }
@@ -182,9 +241,8 @@ long file_call(struct file *file, long (*function)(void *), void *argument)
 
 	if (file->home == this_core || file->operations->anywhere)
 		return function(argument);
-	do
-		result = core_call(file->home, run_at_home, &call);
-	while (result == -EXDEV);
+	while ((result = core_call(file_home(file), run_at_home, &call)) == -EXDEV)
+		thread_yield();
 	return result;
 }
 
@@ -241,7 +299,7 @@ static bool waiter_forward(struct waiter_of_file *waiter, struct parcel *parcel)
 {
 	if (waiter->file->home == this_core)
 		return false;
-	parcel_send(waiter->file->home, parcel);
+	parcel_send(file_home(waiter->file), parcel);
 	return true;
 }
 
@@ -289,7 +347,10 @@ static void waiter_leave(struct waiter_of_file *waiter)
 int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadline_ns)
 {
 	struct waiter_of_file waiter = {
-		.watch = { .events = events, .exclusive = exclusive, .notify = waiter_notify },
+		.watch = { .events = events,
+			   .core = this_core,
+			   .exclusive = exclusive,
+			   .notify = waiter_notify },
 		.file = file,
 		.thread = current,
 	};
@@ -303,7 +364,7 @@ int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadl
 	} else {
 		parcel_init(&waiter.begin, waiter_begin_parcel);
 		waiter.to_handle = 1;
-		parcel_send(file->home, &waiter.begin);
+		parcel_send(file_home(file), &waiter.begin);
 	}
 	if (thread_block_interruptible(deadline_ns)) {
 		waiter_leave(&waiter);
@@ -319,7 +380,7 @@ int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadl
 	} else {
 		parcel_init(&waiter.cancel, waiter_cancel_parcel);
 		__atomic_fetch_add(&waiter.to_handle, 1, __ATOMIC_RELAXED);
-		parcel_send(file->home, &waiter.cancel);
+		parcel_send(file_home(file), &waiter.cancel);
 	}
 	thread_block(FOREVER);
 	waiter_leave(&waiter);
@@ -342,22 +403,27 @@ static long attempt_at_home(void *argument)
 	return call->attempt(call->file, call->argument);
 }
 
-/* The caller holds a reference. */
-static long operate_referenced(struct file *file, file_attempt *attempt, void *argument,
-			       uint32_t events, bool nonblocking, uint64_t deadline_ns)
+/* The caller holds a reference. `here` may be NULL. */
+static long operate_referenced(struct file *file, file_attempt *here, file_attempt *attempt,
+			       void *argument, uint32_t events, unsigned how, uint64_t deadline_ns)
 {
 	struct attempt_call call = { file, attempt, argument };
 
 	for (;;) {
-		long result;
+		long result = NOT_TRIED;
 		int waited;
 
-		if (!nonblocking && file->operations->followed)
+		if (!(how & (OPERATE_ONCE | OPERATE_STAYS)) && file->operations->followed)
 			file_go_home(file);
-		result = file_call(file, attempt_at_home, &call);
-		if (result != -EAGAIN || nonblocking)
+		if (here)
+			result = here(file, argument);
+		if (result == NOT_TRIED)
+			result = file_call(file, attempt_at_home, &call);
+		if (unlikely(result == NOT_HERE))
+			continue;
+		if (result != -EAGAIN || (how & OPERATE_ONCE))
 			return result;
-		waited = file_wait(file, events, false, deadline_ns);
+		waited = file_wait(file, events, how & OPERATE_EXCLUSIVE, deadline_ns);
 		if (waited)
 			return waited == -EINTR ? -EINTR : -EAGAIN;
 	}
@@ -373,7 +439,7 @@ static bool goes_on(struct file *file, const struct file_operations *operations,
 {
 	if (!signal_restarts(restarts))
 		return false;
-	if (fd_names(file) && file->operations == operations && file->data == data)
+	if (fd_names(file) && file->operations->kind == operations->kind && file->data == data)
 		return true;
 	*result = -EBADF;
 	return false;
@@ -389,8 +455,8 @@ static uint64_t deadline_after(uint64_t timeout_ns)
 	return timeout_ns > FOREVER - 1 - now ? FOREVER - 1 : now + timeout_ns;
 }
 
-long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,
-		  bool nonblocking, uint64_t timeout_ns)
+long file_operate_here(struct file *file, file_attempt *here, file_attempt *attempt, void *argument,
+		       uint32_t events, unsigned how, uint64_t timeout_ns)
 {
 	const struct file_operations *operations = file->operations;
 	void *data = file->data;
@@ -399,12 +465,19 @@ long file_operate(struct file *file, file_attempt *attempt, void *argument, uint
 	do {
 		if (!file_reference(file))
 			return -EBADF;
-		result = operate_referenced(file, attempt, argument, events, nonblocking,
+		result = operate_referenced(file, here, attempt, argument, events, how,
 					    deadline_after(timeout_ns));
 		file_unreference(file);
 	} while (unlikely(result == -EINTR) &&
 		 goes_on(file, operations, data, timeout_ns == FOREVER, &result));
 	return result;
+}
+
+long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,
+		  bool nonblocking, uint64_t timeout_ns)
+{
+	return file_operate_here(file, NULL, attempt, argument, events,
+				 nonblocking ? OPERATE_ONCE : 0, timeout_ns);
 }
 
 void file_spin_poll(void)
@@ -428,6 +501,8 @@ static long read_attempt(struct file *file, void *argument)
 {
 	struct transfer *transfer = argument;
 
+	if (unlikely(!file->operations->read))
+		return NOT_HERE;
 	return file->operations->read(file, transfer->iov, transfer->niov, transfer->offset);
 }
 
@@ -435,53 +510,55 @@ static long write_attempt(struct file *file, void *argument)
 {
 	struct transfer *transfer = argument;
 
+	if (unlikely(!file->operations->write))
+		return NOT_HERE;
 	return file->operations->write(file, transfer->iov, transfer->niov, transfer->offset);
+}
+
+static long read_here(struct file *file, void *argument)
+{
+	struct transfer *transfer = argument;
+
+	if (!file->operations->read_here)
+		return NOT_TRIED;
+	if (transfer->offset != NO_OFFSET)
+		return -ESPIPE;
+	return file->operations->read_here(file, transfer->iov, transfer->niov);
+}
+
+static long write_here(struct file *file, void *argument)
+{
+	struct transfer *transfer = argument;
+
+	if (!file->operations->write_here)
+		return NOT_TRIED;
+	if (transfer->offset != NO_OFFSET)
+		return -ESPIPE;
+	return file->operations->write_here(file, transfer->iov, transfer->niov);
 }
 
 ssize_t file_read_slowly(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset,
 			 ssize_t first_result)
 {
+	const struct file_operations *operations = file->operations;
 	struct transfer transfer = { iov, niov, offset };
 	bool nonblocking = file->status_flags & O_NONBLOCK;
+	ssize_t result = first_result;
 
 	if ((file->status_flags & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
-	if (!file->operations->read)
+	if (!operations->read && !operations->read_here)
 		return -EINVAL;
-	if (first_result == -EAGAIN && nonblocking) {
+	if (result == NOT_TRIED && operations->read_remote && offset == NO_OFFSET)
+		result = operations->read_remote(file, iov, niov);
+	if (result != NOT_TRIED && result != -EAGAIN)
+		return result;
+	if (result == -EAGAIN && nonblocking) {
 		file_spin_poll();
 		return -EAGAIN;
 	}
-	return file_operate(file, read_attempt, &transfer, EPOLLIN | EPOLLRDHUP, nonblocking,
-			    file->read_timeout_ns);
-}
-
-/* The part of `iov` from byte `done` on, at most `room` entries of it. */
-static unsigned iov_rest(const struct iovec *iov, unsigned niov, size_t done, struct iovec *rest,
-			 unsigned room)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < niov && n < room; i++) {
-		if (done >= iov[i].iov_len) {
-			done -= iov[i].iov_len;
-			continue;
-		}
-		rest[n].iov_base = (char *)iov[i].iov_base + done;
-		rest[n].iov_len = iov[i].iov_len - done;
-		done = 0;
-		n++;
-	}
-	return n;
-}
-
-static size_t iov_total(const struct iovec *iov, unsigned niov)
-{
-	size_t total = 0;
-
-	for (unsigned i = 0; i < niov; i++)
-		total += iov[i].iov_len;
-	return total;
+	return file_operate_here(file, read_here, read_attempt, &transfer, EPOLLIN | EPOLLRDHUP,
+				 nonblocking ? OPERATE_ONCE : 0, file->read_timeout_ns);
 }
 
 #define REST_ENTRIES 16
@@ -506,8 +583,8 @@ ssize_t file_write_rest(struct file *file, const struct iovec *iov, unsigned nio
 				transfer.iov = rest;
 				transfer.niov = iov_rest(iov, niov, done, rest, REST_ENTRIES);
 			}
-			result = operate_referenced(file, write_attempt, &transfer, EPOLLOUT, false,
-						    deadline_ns);
+			result = operate_referenced(file, write_here, write_attempt, &transfer,
+						    EPOLLOUT, 0, deadline_ns);
 			if (result <= 0)
 				break;
 			done += result;
@@ -529,9 +606,9 @@ ssize_t file_write_slowly(struct file *file, const struct iovec *iov, unsigned n
 
 	if ((file->status_flags & O_ACCMODE) == O_RDONLY)
 		return -EBADF;
-	if (!operations->write)
+	if (!operations->write && !operations->write_here)
 		return -EINVAL;
-	if (result == NOT_TRIED && operations->write_remote)
+	if (result == NOT_TRIED && operations->write_remote && offset == NO_OFFSET)
 		result = operations->write_remote(file, iov, niov);
 	if (result != NOT_TRIED) {
 		if (nonblocking || (result < 0 && result != -EAGAIN))
@@ -542,6 +619,6 @@ ssize_t file_write_slowly(struct file *file, const struct iovec *iov, unsigned n
 	}
 	if (operations->writes_all && !nonblocking)
 		return file_write_rest(file, iov, niov, max(result, 0l));
-	return file_operate(file, write_attempt, &transfer, EPOLLOUT, nonblocking,
-			    file->write_timeout_ns);
+	return file_operate_here(file, write_here, write_attempt, &transfer, EPOLLOUT,
+				 nonblocking ? OPERATE_ONCE : 0, file->write_timeout_ns);
 }

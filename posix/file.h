@@ -8,7 +8,7 @@
  * - A kind puts `struct file` first in an object from object_alloc() and adds what it needs.
  * - What fd_lookup() returns may be used until the caller blocks or polls. To keep it longer,
  *   take a reference, which fails when the last one is gone already.
- * - Only epoll sets change their home, and only while nobody watches them.
+ * - Only epoll sets and connections change their home, and only while nobody watches them.
  */
 #pragma once
 
@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 struct file;
+struct socket_kind;
 struct stat;
 
 #define NO_OFFSET (-1) /* read or write where the file stands */
@@ -31,6 +32,7 @@ struct stat;
 
 struct file_operations {
 	const char *kind; /* "socket", "eventfd", ...: for messages */
+	const struct socket_kind *socket; /* what socket calls do with it; NULL: not a socket */
 	/* Nothing belongs to the home core but the watches: operations may run anywhere. */
 	bool anywhere;
 	/* A thread that blocks on such a file moves to its home core (threads follow flows). */
@@ -50,15 +52,39 @@ struct file_operations {
 	/* The last reference is gone. Home core, must not block. Ends, now or later, with
 	 * file_free(). NULL: nothing but that. */
 	void (*release)(struct file *file);
+	/* A descriptor of it goes; may wait. Thread context. NULL: nothing to do. */
+	void (*descriptor_closes)(struct file *file);
 	/* A write from another core that needs no answer: returns -EXDEV to have it called at home
 	 * as usual. Any core. NULL: always as usual. */
 	ssize_t (*write_remote)(struct file *file, const struct iovec *iov, unsigned niov);
+	ssize_t (*read_remote)(struct file *file, const struct iovec *iov, unsigned niov);
+	/* Read and write where the caller is, which need not be home: thread context, with a reference.
+	 * May wait for messages, not for events. -EXDEV: at home as usual. NULL: always as usual. */
+	ssize_t (*read_here)(struct file *file, const struct iovec *iov, unsigned niov);
+	ssize_t (*write_here)(struct file *file, const struct iovec *iov, unsigned niov);
+	/* What is true now, from another core than home, or FILE_UNKNOWN. Must not block. NULL: unknown. */
+	uint32_t (*events_remote)(struct file *file);
+	/* Thread context, the caller holds a reference: `core` is going to use the file and to watch it.
+	 * The file may have moved there on return; otherwise a view of its readiness, or NULL. NULL: as
+	 * if it returned that. */
+	struct file_view *(*approach)(struct file *file, core_id_t core);
 };
+
+/* Readiness of a file that any core can look at; it may outlive the file. */
+struct file_view {
+	uint32_t (*events)(struct file_view *view); /* any core */
+	void (*release)(struct file_view *view); /* any core */
+};
+
+/* A file's home while a message takes it to `next_home`: equal to no core, so that nobody uses it. */
+#define HOME_ON_ITS_WAY ((core_id_t)-1)
 
 struct file {
 	const struct file_operations *operations;
-	core_id_t home;
+	core_id_t home; /* changes on the cores it leaves and reaches; others see it change */
+	core_id_t next_home;
 	uint32_t status_flags; /* O_NONBLOCK, O_APPEND, access mode; any core, a single word */
+	int owner; /* F_SETOWN; stored and told */
 	struct list watches; /* home core */
 	uint32_t references; /* descriptors and operations under way; atomic */
 	struct parcel parcel; /* brings the end of the last reference to the home core */
@@ -67,15 +93,29 @@ struct file {
 	void *data; /* the kind's own */
 };
 
+/* Where messages about it go. Any core. */
+static inline core_id_t file_home(const struct file *file)
+{
+	/* Acquire: pairs with the release in file_leave(). */
+	core_id_t home = __atomic_load_n(&file->home, __ATOMIC_ACQUIRE);
+
+	return likely(home != HOME_ON_ITS_WAY) ? home : file->next_home;
+}
+
 /* Bits that travel with EPOLL* bits and are none of them. */
 #define FILE_ALWAYS_READY (EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM)
+#define FILE_UNKNOWN (1u << 19) /* only home knows */
 #define FILE_GONE (1u << 20) /* to a watch: the file ends; the watch is already out of its list */
 
 /* Somebody who wants to hear of readiness: a waiting thread, an epoll item. Home core only. */
 struct watch {
 	struct list link;
 	uint32_t events; /* interested in; EPOLLERR and EPOLLHUP always */
-	bool exclusive; /* one of all exclusive watches is told, not all */
+	core_id_t core; /* of who is told; a hint */
+	/* Of all exclusive watches they are told one after the other until one takes the event: until
+	 * `takes`, which may be NULL, says that somebody waits there. */
+	bool exclusive;
+	bool (*takes)(const struct watch *watch);
 	void (*notify)(struct watch *watch, uint32_t events); /* home core; must not block */
 };
 
@@ -86,8 +126,13 @@ void file_init(struct file *file, const struct file_operations *operations, int 
 void file_free(struct file *file);
 /* Tell the watches that `events` became true. Home core. */
 void file_notify(struct file *file, uint32_t events);
+/* The same; of exclusive watches those of core `near` are first. */
+void file_notify_near(struct file *file, uint32_t events, core_id_t near);
 void file_watch(struct file *file, struct watch *watch);
 void file_unwatch(struct watch *watch);
+/* Home core, nobody watches: a parcel to `next_home` was sent, whose handler calls file_arrive(). */
+void file_leave(struct file *file, core_id_t next_home);
+void file_arrive(struct file *file);
 /* What is true now. Home core. */
 static inline uint32_t file_events(struct file *file)
 {
@@ -158,8 +203,16 @@ int file_wait(struct file *file, uint32_t events, bool exclusive, uint64_t deadl
  * the result is -EINTR. Thread context; `file` is stale afterwards.
  */
 typedef long file_attempt(struct file *file, void *argument);
+#define NOT_HERE (-ESTALE) /* of an attempt: the file is used in another way by now, start over */
 long file_operate(struct file *file, file_attempt *attempt, void *argument, uint32_t events,
 		  bool nonblocking, uint64_t timeout_ns);
+/* The same, but `here(file, argument)` is tried first, where the thread is; if it returns -EXDEV,
+ * `attempt` is. how: bits. */
+#define OPERATE_ONCE 1u /* nonblocking */
+#define OPERATE_STAYS 2u /* the thread does not follow the file to its home */
+#define OPERATE_EXCLUSIVE 4u /* an event wakes one of those who wait like this */
+long file_operate_here(struct file *file, file_attempt *here, file_attempt *attempt, void *argument,
+		       uint32_t events, unsigned how, uint64_t timeout_ns);
 
 /* Read and write as system calls do: any core, waiting if the file and its flags say so. At home the
  * first try is a direct call; the rest is in file.c. */
@@ -174,7 +227,7 @@ static inline ssize_t file_read(struct file *file, const struct iovec *iov, unsi
 {
 	ssize_t result = NOT_TRIED;
 
-	if (likely(file->home == this_core && file->operations->read &&
+	if (likely((file->home == this_core || file->operations->anywhere) && file->operations->read &&
 		   (file->status_flags & O_ACCMODE) != O_WRONLY)) {
 		result = file->operations->read(file, iov, niov, offset);
 		if (likely(result != -EAGAIN))
@@ -188,7 +241,7 @@ static inline ssize_t file_write(struct file *file, const struct iovec *iov, uns
 {
 	ssize_t result = NOT_TRIED;
 
-	if (likely(file->home == this_core && file->operations->write &&
+	if (likely((file->home == this_core || file->operations->anywhere) && file->operations->write &&
 		   (file->status_flags & O_ACCMODE) != O_RDONLY)) {
 		result = file->operations->write(file, iov, niov, offset);
 		if (likely(niov == 1 && result == (ssize_t)iov->iov_len))

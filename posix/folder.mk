@@ -1,1 +1,1 @@
-kernel_sources += $(wildcard posix/*.c)
+kernel_sources += $(wildcard posix/*.c posix/fs/*.c posix/elf/*.c)

@@ -25,15 +25,16 @@ enum {
 	FUTEX_REQUEUE = 3,
 	FUTEX_CMP_REQUEUE = 4,
 	FUTEX_WAKE_OP = 5,
+	FUTEX_LOCK_PI = 6,
+	FUTEX_UNLOCK_PI = 7,
+	FUTEX_TRYLOCK_PI = 8,
 	FUTEX_WAIT_BITSET = 9,
 	FUTEX_WAKE_BITSET = 10,
+	FUTEX_LOCK_PI2 = 13,
 	FUTEX_PRIVATE_FLAG = 128,
 	FUTEX_CLOCK_REALTIME = 256,
 };
 
-#define FUTEX_WAITERS 0x80000000u
-#define FUTEX_OWNER_DIED 0x40000000u
-#define FUTEX_TID_MASK 0x3fffffffu
 #define FUTEX_BITSET_ALL 0xffffffffu
 
 #define BUCKET_BITS 8
@@ -48,7 +49,7 @@ void futex_init(void)
 		wait_queue_init(&buckets[i].queue);
 }
 
-static struct wait_queue *queue_of(const void *address)
+struct wait_queue *futex_queue(const void *address)
 {
 	/* Fibonacci hashing: neighbouring words (a mutex's, a condition's) go to different queues. */
 	uint64_t hash = ((uintptr_t)address >> 2) * 0x9e3779b97f4a7c15ull;
@@ -56,11 +57,26 @@ static struct wait_queue *queue_of(const void *address)
 	return &buckets[hash >> (64 - BUCKET_BITS)].queue;
 }
 
+void futex_for_each_queue(void (*visit)(struct wait_queue *, void *), void *argument)
+{
+	for (unsigned i = 0; i < array_size(buckets); i++)
+		visit(&buckets[i].queue, argument);
+}
+
 static int check_address(const uint32_t *address)
 {
 	if ((uintptr_t)address % sizeof(*address))
 		return -EINVAL;
 	return user_pointer_is_bad(address) ? -EFAULT : 0;
+}
+
+/* Nobody looks at the word, and it may be gone by now: a thread that wakes may do so after the one
+ * that it wakes has freed it. */
+static int check_wake_address(const uint32_t *address)
+{
+	if ((uintptr_t)address % sizeof(*address))
+		return -EINVAL;
+	return user_address_is_bad(address) ? -EFAULT : 0;
 }
 
 struct wanted {
@@ -85,7 +101,7 @@ static unsigned wake_locked(struct wait_queue *queue, const void *address, unsig
 
 static unsigned wake(const void *address, unsigned count, uint32_t bits)
 {
-	struct wait_queue *queue = queue_of(address);
+	struct wait_queue *queue = futex_queue(address);
 	unsigned woken;
 
 	wait_queue_lock(queue);
@@ -101,7 +117,7 @@ unsigned futex_wake(const void *address, unsigned count)
 
 static long futex_wait(const uint32_t *address, uint32_t value, uint32_t bits, uint64_t deadline_ns)
 {
-	struct wait_queue *queue = queue_of(address);
+	struct wait_queue *queue = futex_queue(address);
 	struct waiter waiter = { .key = address, .bits = bits };
 
 	wait_queue_lock(queue);
@@ -132,7 +148,7 @@ static long futex_wait_on(const uint32_t *address, uint32_t value, uint32_t bits
 static long futex_requeue(const uint32_t *from, const uint32_t *to, unsigned nwake, unsigned nmove,
 			  const uint32_t *expected)
 {
-	struct wait_queue *source = queue_of(from), *target = queue_of(to);
+	struct wait_queue *source = futex_queue(from), *target = futex_queue(to);
 	struct wanted wanted = { from, FUTEX_BITSET_ALL };
 	long count;
 
@@ -227,7 +243,7 @@ static int operate(uint32_t *address, uint32_t encoded, bool *holds)
 static long futex_wake_op(const uint32_t *address, uint32_t *other, unsigned nwake,
 			  unsigned nwake_other, uint32_t encoded)
 {
-	struct wait_queue *first = queue_of(address), *second = queue_of(other);
+	struct wait_queue *first = futex_queue(address), *second = futex_queue(other);
 	bool holds = false;
 	long count;
 
@@ -274,7 +290,8 @@ SYSCALL(futex)
 	uint64_t deadline_ns;
 	int error;
 
-	if (realtime && command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET)
+	if (realtime && command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET &&
+	    command != FUTEX_LOCK_PI2)
 		return -ENOSYS;
 	switch (command) {
 	case FUTEX_WAIT_BITSET:
@@ -291,9 +308,17 @@ SYSCALL(futex)
 	case FUTEX_WAIT:
 	case FUTEX_WAKE:
 	case FUTEX_WAKE_OP:
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+	case FUTEX_TRYLOCK_PI:
+	case FUTEX_UNLOCK_PI:
 		break;
 	default:
 		return -ENOSYS;
+	}
+	if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) {
+		error = check_wake_address(address);
+		return error ? error : (long)wake(address, count_of(value), bits);
 	}
 	error = check_address(address);
 	if (error)
@@ -304,9 +329,15 @@ SYSCALL(futex)
 		error =
 		    futex_deadline(timeout, command == FUTEX_WAIT_BITSET, realtime, &deadline_ns);
 		return error ? error : futex_wait_on(address, value, bits, deadline_ns);
-	case FUTEX_WAKE:
-	case FUTEX_WAKE_BITSET:
-		return wake(address, count_of(value), bits);
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+		realtime |= command == FUTEX_LOCK_PI;
+		error = futex_deadline(timeout, true, realtime, &deadline_ns);
+		return error ? error : futex_lock_pi(address, deadline_ns);
+	case FUTEX_TRYLOCK_PI:
+		return futex_trylock_pi(address);
+	case FUTEX_UNLOCK_PI:
+		return futex_unlock_pi(address);
 	}
 	error = check_address(other);
 	if (error)
@@ -338,12 +369,21 @@ static struct robust_list *robust_entry(struct robust_list *tagged)
 	return (struct robust_list *)((uintptr_t)tagged & ~1ul);
 }
 
-static void owner_died(uint32_t *word, int tid)
+static bool inherits(const struct robust_list *tagged)
+{
+	return (uintptr_t)tagged & 1;
+}
+
+static void owner_died(uint32_t *word, int tid, bool inherits_priority)
 {
 	uint32_t value, wanted;
 
 	if (check_address(word) != 0)
 		return;
+	if (inherits_priority) {
+		futex_pi_owner_died(word, tid);
+		return;
+	}
 	value = __atomic_load_n(word, __ATOMIC_RELAXED);
 	do {
 		if ((value & FUTEX_TID_MASK) != (uint32_t)tid)
@@ -359,30 +399,33 @@ static void owner_died(uint32_t *word, int tid)
 
 static void walk_robust_list(struct robust_list_head *head, int tid)
 {
-	struct robust_list *entry, *pending;
+	struct robust_list *tagged, *pending;
 	unsigned limit = ROBUST_LIST_LIMIT;
 
 	if (!head || user_pointer_is_bad(head))
 		return;
-	pending = robust_entry(head->pending);
-	for (entry = robust_entry(head->list.next); entry != &head->list && limit--;) {
-		/* The next owner of the mutex may change the entry as soon as it is marked. */
-		struct robust_list *next;
+	pending = head->pending;
+	for (tagged = head->list.next; robust_entry(tagged) != &head->list && limit--;) {
+		struct robust_list *entry = robust_entry(tagged), *next;
 
+		/* The next owner of the mutex may change the entry as soon as it is marked. */
 		if (user_pointer_is_bad(entry))
 			return;
-		next = robust_entry(entry->next);
-		if (entry != pending)
-			owner_died((uint32_t *)((char *)entry + head->futex_offset), tid);
-		entry = next;
+		next = entry->next;
+		if (entry != robust_entry(pending))
+			owner_died((uint32_t *)((char *)entry + head->futex_offset), tid,
+				   inherits(tagged));
+		tagged = next;
 	}
-	if (pending && !user_pointer_is_bad(pending))
-		owner_died((uint32_t *)((char *)pending + head->futex_offset), tid);
+	if (robust_entry(pending) && !user_pointer_is_bad(robust_entry(pending)))
+		owner_died((uint32_t *)((char *)robust_entry(pending) + head->futex_offset), tid,
+			   inherits(pending));
 }
 
 void futex_thread_ended(struct thread *dead)
 {
 	walk_robust_list(dead->robust_list, dead->tid);
+	futex_pi_thread_ended(dead->tid);
 	if (dead->clear_child_tid && check_address((uint32_t *)dead->clear_child_tid) == 0) {
 		/* Release: whoever joins sees all that the thread did. Pairs with the joiner's
 		 * load of the word. */

@@ -1,68 +1,84 @@
 /*
- * The interval timer of the process, which sends SIGALRM: setitimer(ITIMER_REAL) and alarm().
+ * The interval timers of the process: setitimer(), getitimer() and alarm(). ITIMER_VIRTUAL and
+ * ITIMER_PROF count the same, since a system call is a call: all processor time is the program's.
  *
- * It lives on one core, and is set there by a call.
+ * They live on one core, and are set there by a call.
  */
+#include "posix/clock_timer.h"
 #include "posix/signal.h"
 #include "posix/syscall.h"
+#include "posix/time_calls.h"
 #include "posix/user_memory.h"
 
 #include "arch/arch.h"
-#include "sched/timer.h"
 #include "smp/mailbox.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/time.h>
+#include <time.h>
 
 #define TIMER_CORE 0
 
-static void alarm_expired(struct timer *timer);
+static void alarm_expired(struct clock_timer *timer, uint64_t missed);
+static void virtual_expired(struct clock_timer *timer, uint64_t missed);
+static void profile_expired(struct clock_timer *timer, uint64_t missed);
 
 /* Of TIMER_CORE alone. */
-static struct timer alarm_timer = { .expired = alarm_expired };
-static uint64_t interval_ns; /* 0: once */
+static struct clock_timer timers[3];
 
-static void alarm_expired(struct timer *timer)
+static void alarm_expired(struct clock_timer *timer, uint64_t missed)
 {
-	/* From the last deadline on, so that it does not drift, but never many at once. */
-	if (interval_ns)
-		timer_start(timer, max(timer->deadline_ns + interval_ns, clock_ns()));
 	signal_send_to_process(SIGALRM);
 }
 
-struct alarm {
-	uint64_t first_ns, interval_ns; /* from now on; 0: off */
-};
-
-static struct alarm alarm_left(void)
+static void virtual_expired(struct clock_timer *timer, uint64_t missed)
 {
-	struct alarm left = { 0, interval_ns };
-	uint64_t now = clock_ns();
-
-	/* One that is due but not yet seen is still on: not 0. */
-	if (alarm_timer.started)
-		left.first_ns = alarm_timer.deadline_ns > now ? alarm_timer.deadline_ns - now : 1;
-	return left;
+	signal_send_to_process(SIGVTALRM);
 }
 
-static long get_alarm(void *argument)
+static void profile_expired(struct clock_timer *timer, uint64_t missed)
 {
-	*(struct alarm *)argument = alarm_left();
+	signal_send_to_process(SIGPROF);
+}
+
+static struct clock_timer *timer_of(int which)
+{
+	if (!timers[0].expired) {
+		clock_timer_init(&timers[ITIMER_REAL], CLOCK_MONOTONIC, alarm_expired);
+		clock_timer_init(&timers[ITIMER_VIRTUAL], CLOCK_PROCESS_CPUTIME_ID,
+				 virtual_expired);
+		clock_timer_init(&timers[ITIMER_PROF], CLOCK_PROCESS_CPUTIME_ID, profile_expired);
+	}
+	return &timers[which];
+}
+
+struct setting {
+	int which;
+	struct clock_timer_state state;
+};
+
+static long get_timer(void *argument)
+{
+	struct setting *setting = argument;
+
+	setting->state = clock_timer_state(timer_of(setting->which));
 	return 0;
 }
 
 /* Sets what *argument says; what was left goes there. */
-static long set_alarm(void *argument)
+static long set_timer(void *argument)
 {
-	struct alarm *alarm = argument, wanted = *alarm;
+	struct setting *setting = argument;
+	struct clock_timer *timer = timer_of(setting->which);
+	struct clock_timer_state wanted = setting->state;
+	uint64_t now = 0;
 
-	*alarm = alarm_left();
-	interval_ns = wanted.interval_ns;
-	if (wanted.first_ns)
-		timer_start(&alarm_timer, clock_ns() + wanted.first_ns);
+	setting->state = clock_timer_state(timer);
+	clock_read(timer->clock, &now);
+	if (wanted.left_ns)
+		clock_timer_start(timer, now + wanted.left_ns, wanted.interval_ns);
 	else
-		timer_stop(&alarm_timer);
+		clock_timer_stop(timer);
 	return 0;
 }
 
@@ -90,18 +106,17 @@ static bool timeval_is_bad(const struct timeval *time)
 	return time->tv_sec < 0 || (unsigned long)time->tv_usec >= 1000000;
 }
 
-static void put_alarm(const struct alarm *alarm, struct itimerval *value)
+static void put_state(const struct clock_timer_state *state, struct itimerval *value)
 {
-	value->it_value = timeval_of(alarm->first_ns);
-	value->it_interval = timeval_of(alarm->interval_ns);
+	value->it_value = timeval_of(state->left_ns);
+	value->it_interval = timeval_of(state->interval_ns);
 }
 
-/* ITIMER_VIRTUAL and ITIMER_PROF: no timer counts processor time. */
 SYSCALL(setitimer)(int which, const struct itimerval *new, struct itimerval *old)
 {
-	struct alarm alarm = { 0, 0 };
+	struct setting setting = { .which = which };
 
-	if (which != ITIMER_REAL)
+	if (which < ITIMER_REAL || which > ITIMER_PROF)
 		return -EINVAL;
 	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
 		return -EFAULT;
@@ -109,32 +124,32 @@ SYSCALL(setitimer)(int which, const struct itimerval *new, struct itimerval *old
 	if (new) {
 		if (timeval_is_bad(&new->it_value) || timeval_is_bad(&new->it_interval))
 			return -EINVAL;
-		alarm.first_ns = ns_of(&new->it_value);
-		alarm.interval_ns = ns_of(&new->it_interval);
+		setting.state.left_ns = ns_of(&new->it_value);
+		setting.state.interval_ns = ns_of(&new->it_interval);
 	}
-	core_call(TIMER_CORE, set_alarm, &alarm);
+	core_call(TIMER_CORE, set_timer, &setting);
 	if (old)
-		put_alarm(&alarm, old);
+		put_state(&setting.state, old);
 	return signal_finish(0);
 }
 
 SYSCALL(getitimer)(int which, struct itimerval *value)
 {
-	struct alarm alarm;
+	struct setting setting = { .which = which };
 
-	if (which != ITIMER_REAL)
+	if (which < ITIMER_REAL || which > ITIMER_PROF)
 		return -EINVAL;
 	if (user_pointer_is_bad(value))
 		return -EFAULT;
-	core_call(TIMER_CORE, get_alarm, &alarm);
-	put_alarm(&alarm, value);
+	core_call(TIMER_CORE, get_timer, &setting);
+	put_state(&setting.state, value);
 	return signal_finish(0);
 }
 
 SYSCALL(alarm)(unsigned seconds)
 {
-	struct alarm alarm = { seconds * NS_PER_S, 0 };
+	struct setting setting = { .which = ITIMER_REAL, .state = { seconds * NS_PER_S, 0 } };
 
-	core_call(TIMER_CORE, set_alarm, &alarm);
-	return signal_finish((long)((alarm.first_ns + NS_PER_S - 1) / NS_PER_S));
+	core_call(TIMER_CORE, set_timer, &setting);
+	return signal_finish((long)((setting.state.left_ns + NS_PER_S - 1) / NS_PER_S));
 }

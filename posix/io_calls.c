@@ -2,28 +2,39 @@
  * The system calls on descriptors of every kind.
  */
 #include "posix/file.h"
+#include "posix/fs/lock_calls.h"
+#include "posix/fs/locks.h"
+#include "posix/fs/memfd.h"
+#include "posix/fs/open_file.h"
+#include "posix/pipe.h"
 #include "posix/signal.h"
+#include "posix/socket_kind.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
-
-#include "mm/object.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define TRANSFER_MAX 0x7ffff000ul /* as much as any Linux call moves */
 
 /* ---- read and write ---- */
 
-static inline long wrote(ssize_t result)
+/* Sockets that send messages tell a broken connection without a signal, as on Linux. */
+static __attribute__((noinline)) void broken_pipe(int fd)
+{
+	const struct file *file = fd_lookup(fd);
+
+	if (!file || !file->operations->socket || socket_kind_of(file)->stream)
+		signal_broken_pipe();
+}
+
+static inline long wrote(int fd, ssize_t result)
 {
 	if (unlikely(result == -EPIPE))
-		signal_broken_pipe();
+		broken_pipe(fd);
 	return result;
 }
 
@@ -48,7 +59,7 @@ SYSCALL(write)(int fd, const void *buffer, size_t length)
 		return -EBADF;
 	if (unlikely(user_buffer_is_bad(buffer, length)))
 		return -EFAULT;
-	return wrote(file_write(file, &iov, 1, NO_OFFSET));
+	return wrote(fd, file_write(file, &iov, 1, NO_OFFSET));
 }
 
 static long check_iov(const struct iovec *iov, int niov)
@@ -88,7 +99,7 @@ static long write_vector(int fd, const struct iovec *iov, int niov, int64_t offs
 	if (unlikely(!file))
 		return -EBADF;
 	result = check_iov(iov, niov);
-	return result ? result : wrote(file_write(file, iov, niov, offset));
+	return result ? result : wrote(fd, file_write(file, iov, niov, offset));
 }
 
 SYSCALL(readv)(int fd, const struct iovec *iov, int niov)
@@ -126,6 +137,36 @@ SYSCALL(pwritev)(int fd, const struct iovec *iov, int niov, int64_t offset)
 	return offset < 0 ? -EINVAL : write_vector(fd, iov, niov, offset);
 }
 
+/* Linux's per-call flags (linux/fs.h). Files are memory, so nothing has to be waited for or synchronised. */
+#define RWF_HIPRI 0x01
+#define RWF_DSYNC 0x02
+#define RWF_SYNC 0x04
+#define RWF_NOWAIT 0x08
+#define RWF_APPEND 0x10
+#define RWF_FOR_READING (RWF_HIPRI | RWF_NOWAIT)
+
+SYSCALL(preadv2)
+(int fd, const struct iovec *iov, int niov, int64_t offset, long offset_high, int flags)
+{
+	if (flags & ~RWF_FOR_READING)
+		return -EOPNOTSUPP;
+	if (offset < -1)
+		return -EINVAL;
+	return read_vector(fd, iov, niov, offset == -1 ? NO_OFFSET : offset);
+}
+
+SYSCALL(pwritev2)
+(int fd, const struct iovec *iov, int niov, int64_t offset, long offset_high, int flags)
+{
+	if (flags & ~(RWF_FOR_READING | RWF_DSYNC | RWF_SYNC | RWF_APPEND))
+		return -EOPNOTSUPP;
+	if (offset < -1)
+		return -EINVAL;
+	if (flags & RWF_APPEND)
+		return write_vector(fd, iov, niov, AT_END);
+	return write_vector(fd, iov, niov, offset == -1 ? NO_OFFSET : offset);
+}
+
 /* ---- position ---- */
 
 struct seek {
@@ -153,84 +194,30 @@ SYSCALL(lseek)(int fd, int64_t offset, int whence)
 {
 	struct file *file = fd_lookup(fd);
 
-	return file ? seek_file(file, offset, whence) : -EBADF;
-}
-
-/* ---- sendfile: a copy loop ---- */
-
-#define COPY_BYTES (16ul << 10)
-
-static long copy_file(struct file *out, struct file *in, int64_t *position, size_t count)
-{
-	char *buffer = object_alloc(min(count, COPY_BYTES));
-	size_t done = 0;
-	ssize_t result = 0;
-
-	if (!buffer)
-		return -ENOMEM;
-	while (done < count) {
-		struct iovec iov = { buffer, min(count - done, COPY_BYTES) };
-
-		result = file_read(in, &iov, 1, *position);
-		if (result <= 0)
-			break;
-		iov.iov_len = result;
-		result = file_write(out, &iov, 1, NO_OFFSET);
-		if (result <= 0)
-			break;
-		*position += result;
-		done += result;
-		if ((size_t)result < iov.iov_len)
-			break;
-	}
-	object_free(buffer);
-	return done ? (long)done : result;
-}
-
-static long send_file(int out_fd, int in_fd, int64_t *offset, size_t count)
-{
-	struct file *out = fd_lookup(out_fd), *in = fd_lookup(in_fd);
-	int64_t position;
-	long result = -EBADF;
-
-	if (!out || !in)
+	if (unlikely(!file))
 		return -EBADF;
-	if (offset && user_pointer_is_bad(offset))
-		return -EFAULT;
-	if (count == 0)
-		return 0;
-	if (!file_reference(out))
-		return -EBADF;
-	if (file_reference(in)) {
-		position = offset ? *offset : seek_file(in, 0, SEEK_CUR);
-		result = -EINVAL; /* not a file with positions */
-		if (in->operations->seek && position >= 0)
-			result = copy_file(out, in, &position, min(count, TRANSFER_MAX));
-		if (result > 0 && offset)
-			*offset = position;
-		else if (result > 0)
-			seek_file(in, position, SEEK_SET);
-		file_unreference(in);
-	}
-	file_unreference(out);
-	return wrote(result);
-}
-
-SYSCALL(sendfile)(int out_fd, int in_fd, int64_t *offset, size_t count)
-{
-	long result;
-
-	do {
-		signal_hold();
-		result = send_file(out_fd, in_fd, offset, count);
-	} while (signal_release(result));
-	return result;
+	if (likely(file->operations->anywhere && file->operations->seek))
+		return file->operations->seek(file, offset, whence);
+	return seek_file(file, offset, whence);
 }
 
 /* ---- descriptors ---- */
 
+/* A descriptor goes, whatever becomes of the file. */
+static void leave_file(int fd)
+{
+	struct file *file = fd_lookup(fd);
+
+	if (!file)
+		return;
+	locks_descriptor_closes(file);
+	if (file->operations->descriptor_closes)
+		file->operations->descriptor_closes(file);
+}
+
 SYSCALL(close)(int fd)
 {
+	leave_file(fd);
 	return fd_close(fd);
 }
 
@@ -242,7 +229,7 @@ SYSCALL(close_range)(unsigned first, unsigned last, unsigned flags)
 		if (flags)
 			fd_set_close_on_exec(fd, true);
 		else
-			fd_close(fd);
+			sys_close(fd);
 	}
 	return 0;
 }
@@ -272,6 +259,7 @@ static long duplicate_to(int fd, int copy, bool close_on_exec)
 
 	if (!file || !file_reference(file))
 		return -EBADF;
+	leave_file(copy);
 	result = fd_replace(copy, file, close_on_exec, &old);
 	if (result < 0)
 		file_unreference(file);
@@ -296,13 +284,32 @@ SYSCALL(dup3)(int fd, int copy, int flags)
 
 /* ---- control ---- */
 
-#define SETTABLE_FLAGS (O_NONBLOCK | O_APPEND)
+#define SETTABLE_FLAGS (O_NONBLOCK | O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME)
+
+/* A named pipe holds as much as it does. */
+#define FIFO_BYTES 65536u
+
+static long get_pipe_size(struct file *file)
+{
+	return file->operations == &fifo_operations ? (long)FIFO_BYTES : pipe_get_size(file);
+}
+
+static long set_pipe_size(struct file *file, unsigned long size)
+{
+	if (file->operations != &fifo_operations)
+		return pipe_set_size(file, size);
+	return size > FIFO_BYTES ? -EPERM : (long)FIFO_BYTES;
+}
 
 SYSCALL(fcntl)(int fd, int command, unsigned long argument)
 {
 	struct file *file = fd_lookup(fd);
 
 	if (!file)
+		return -EBADF;
+	/* Of what names a file and nothing else. */
+	if ((file->status_flags & O_PATH) && command != F_DUPFD && command != F_DUPFD_CLOEXEC &&
+	    command != F_GETFD && command != F_SETFD && command != F_GETFL)
 		return -EBADF;
 	switch (command) {
 	case F_DUPFD:
@@ -320,6 +327,26 @@ SYSCALL(fcntl)(int fd, int command, unsigned long argument)
 		file->status_flags = (file->status_flags & ~SETTABLE_FLAGS) |
 				     (argument & SETTABLE_FLAGS);
 		return 0;
+	case F_GETLK:
+	case F_SETLK:
+	case F_SETLKW:
+	case F_OFD_GETLK:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return fcntl_lock(fd, command, (struct flock *)argument);
+	case F_SETOWN:
+		file->owner = argument;
+		return 0;
+	case F_GETOWN:
+		return file->owner;
+	case F_SETPIPE_SZ:
+		return set_pipe_size(file, argument);
+	case F_GETPIPE_SZ:
+		return get_pipe_size(file);
+	case F_ADD_SEALS:
+		return seals_add(file, argument);
+	case F_GET_SEALS:
+		return seals_get(file);
 	}
 	return -EINVAL;
 }
@@ -359,37 +386,4 @@ SYSCALL(ioctl)(int fd, unsigned long request, void *argument)
 	if (user_pointer_is_bad(argument))
 		return -EFAULT;
 	return file_operate(file, ioctl_attempt, &call, 0, true, FOREVER);
-}
-
-/* ---- what it is ---- */
-
-static long stat_attempt(struct file *file, void *argument)
-{
-	return file->operations->stat ? file->operations->stat(file, argument) : 0;
-}
-
-SYSCALL(fstat)(int fd, struct stat *st)
-{
-	struct file *file = fd_lookup(fd);
-
-	if (!file)
-		return -EBADF;
-	if (user_pointer_is_bad(st))
-		return -EFAULT;
-	memset(st, 0, sizeof(*st));
-	st->st_nlink = 1;
-	st->st_ino = (ino_t)file >> 4; /* a number of its own, as long as it is open */
-	st->st_blksize = PAGE_SIZE;
-	return file_operate(file, stat_attempt, st, 0, true, FOREVER);
-}
-
-/* Nothing is behind a file that could still be written. */
-SYSCALL(fsync)(int fd)
-{
-	return fd_lookup(fd) ? -EINVAL : -EBADF;
-}
-
-SYSCALL(fdatasync)(int fd)
-{
-	return sys_fsync(fd);
 }

@@ -12,6 +12,8 @@
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "net/net.h"
+#include "posix/fs/archive.h"
+#include "posix/fs/fs.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 #include "smp/epoch.h"
@@ -44,6 +46,7 @@ static void wait_for_devices(void)
 static void boot_thread(void *unused)
 {
 	net_configure();
+	fs_init();
 	kprintf("lavra: ready in %lu ms, %zu of %zu KiB free\n",
 		(unsigned long)(clock_ns() / NS_PER_MS), frame_free_count() * (PAGE_SIZE / 1024),
 		frame_total() * (PAGE_SIZE / 1024));
@@ -58,6 +61,7 @@ void lavra_main(const struct boot_info *info)
 
 	cores_discover(info->acpi_rsdp);
 	mm_init(info);
+	archive_note_modules(info);
 	clock_init();
 
 	sched_init();

@@ -7,18 +7,37 @@
 
 #include "arch/arch.h"
 #include "mm/area.h"
+#include "mm/page_source.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
+/* What MAP_SHARED_VALIDATE accepts; the other types ignore what they do not know. */
+#define KNOWN_FLAGS                                                                                \
+	(MAP_TYPE | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN |  \
+	 MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE |              \
+	 MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB)
+
 static long map_file(int fd, vaddr_t address, size_t length, int prot, int flags, int64_t offset)
 {
 	struct file *file = fd_lookup(fd);
+	bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+	unsigned access;
 	long result;
 
 	if (!file)
 		return -EBADF;
+	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && flags & ~KNOWN_FLAGS)
+		return -EOPNOTSUPP;
+	access = file->status_flags & O_ACCMODE;
+	if (access == O_WRONLY || (shared && prot & PROT_WRITE && access != O_RDWR))
+		return -EACCES;
+	flags &= KNOWN_FLAGS;
+	if (shared && access != O_RDWR)
+		flags |= MAP_SOURCE_READ_ONLY;
+	if (offset < 0 || length > (size_t)(INT64_MAX - offset))
+		return -EOVERFLOW;
 	if (!file->operations->map)
 		return -ENODEV;
 	if (!file_reference(file))
@@ -34,7 +53,9 @@ SYSCALL(mmap)(vaddr_t address, size_t length, int prot, int flags, int fd, int64
 		return -EINVAL;
 	if (!(flags & MAP_ANONYMOUS))
 		return map_file(fd, address, length, prot, flags, offset);
-	return area_map(address, length, prot, flags);
+	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE)
+		return -EINVAL; /* as Linux: it is for files */
+	return area_map(address, length, prot, flags & KNOWN_FLAGS);
 }
 
 SYSCALL(munmap)(vaddr_t address, size_t length)
@@ -58,11 +79,9 @@ SYSCALL(madvise)(vaddr_t address, size_t length, int advice)
 	return area_advise(address, length, advice);
 }
 
-/* There is no break that could move: as Linux does when it cannot, the present one is returned, and
- * malloc() takes mmap(). */
 SYSCALL(brk)(vaddr_t address)
 {
-	return USER_END;
+	return area_brk(address);
 }
 
 /* Linux's rule for what follows: aligned, and all of it mapped. */
@@ -101,27 +120,37 @@ SYSCALL(munlockall)(void)
 	return 0;
 }
 
+/* A file is in memory and nowhere else: a shared mapping and read() see the same bytes at once. */
 SYSCALL(msync)(vaddr_t address, size_t length, int flags)
 {
-	return check_range(address, length);
+	if (!is_aligned(address, PAGE_SIZE) || flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
+	    (flags & MS_ASYNC && flags & MS_SYNC))
+		return -EINVAL;
+	return area_is_mapped(address, length) ? 0 : -ENOMEM;
 }
+
+#define RESIDENCY_PAGES 256
 
 SYSCALL(mincore)(vaddr_t address, size_t length, unsigned char *residency)
 {
+	unsigned char pages[RESIDENCY_PAGES];
 	size_t npages = align_up(length, PAGE_SIZE) / PAGE_SIZE;
-	long result = check_range(address, length);
 
-	if (result)
-		return result;
+	if (!is_aligned(address, PAGE_SIZE))
+		return -EINVAL;
+	if (!area_is_mapped(address, length))
+		return -ENOMEM;
 	if (user_buffer_is_bad(residency, npages))
 		return -EFAULT;
-	for (size_t i = 0; i < npages; i++) {
-		unsigned protection;
-		size_t page_size;
-		paddr_t frame;
+	/* Not straight into the caller's memory, since the areas are locked meanwhile. */
+	for (size_t done = 0; done < npages;) {
+		size_t count = min(npages - done, sizeof(pages));
+		long error = area_residency(address + done * PAGE_SIZE, count, pages);
 
-		residency[i] =
-		    arch_lookup(address + i * PAGE_SIZE, &frame, &protection, &page_size);
+		if (error)
+			return error;
+		memcpy(residency + done, pages, count);
+		done += count;
 	}
 	return 0;
 }

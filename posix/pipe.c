@@ -1,9 +1,9 @@
 /*
- * Pipes: a ring of bytes with two ends, each a file of its own.
- *
- * Both ends have the pipe's home core, the creator's. The ring lives until both ends are gone.
+ * Pipes as files.
  */
-#include "posix/file.h"
+#include "posix/pipe.h"
+
+#include "posix/iovec.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 
@@ -12,125 +12,96 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-
-#define RING_BYTES (64u << 10) /* as Linux; a power of two */
-
-struct pipe;
-
-struct pipe_end {
-	struct file file; /* first */
-	struct pipe *pipe;
-};
-
-struct pipe {
-	struct pipe_end *reader, *writer; /* NULL once closed */
-	uint32_t in, out; /* bytes ever written and read, modulo 2^32 */
-	char ring[RING_BYTES];
-};
 
 static struct pipe *pipe_of(struct file *file)
 {
 	return container_of(file, struct pipe_end, file)->pipe;
 }
 
-static uint32_t filled(const struct pipe *pipe)
+/* ---- telling the other end ---- */
+
+/* Linux counts pages, and a page is free as long as there is room for one. */
+bool pipe_is_full(const struct pipe *pipe)
 {
-	return pipe->in - pipe->out;
+	return pipe_ring_room(&pipe->ring) < PIPE_BUF || !pipe_ring_takes_packet(&pipe->ring);
 }
 
-/* Copy between the ring from `position` on and linear memory. */
-static void ring_copy(struct pipe *pipe, uint32_t position, char *memory, uint32_t length,
-		      bool into_ring)
+void pipe_filled(struct pipe *pipe)
 {
-	while (length) {
-		uint32_t at = position % RING_BYTES;
-		uint32_t part = min(length, RING_BYTES - at);
-
-		if (into_ring)
-			memcpy(pipe->ring + at, memory, part);
-		else
-			memcpy(memory, pipe->ring + at, part);
-		position += part;
-		memory += part;
-		length -= part;
-	}
+	if (pipe->reader)
+		file_notify(&pipe->reader->file, EPOLLIN | EPOLLRDNORM);
 }
+
+void pipe_emptied(struct pipe *pipe, bool was_full)
+{
+	if (pipe->writer && was_full && !pipe_is_full(pipe))
+		file_notify(&pipe->writer->file, EPOLLOUT | EPOLLWRNORM);
+}
+
+/* ---- reading and writing ---- */
 
 static ssize_t pipe_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
 {
 	struct pipe *pipe = pipe_of(file);
-	size_t done = 0;
-	bool asked = false;
+	bool was_full = pipe_is_full(pipe);
+	size_t done;
 
 	if (offset != NO_OFFSET)
 		return -ESPIPE;
-	for (unsigned i = 0; i < niov; i++) {
-		uint32_t part = min((size_t)filled(pipe), iov[i].iov_len);
-
-		asked |= iov[i].iov_len != 0;
-		ring_copy(pipe, pipe->out, iov[i].iov_base, part, false);
-		pipe->out += part;
-		done += part;
-	}
-	if (done && pipe->writer)
-		file_notify(&pipe->writer->file, EPOLLOUT | EPOLLWRNORM);
-	return done || !asked || !pipe->writer ? (ssize_t)done : -EAGAIN;
+	if (iov_total(iov, niov) == 0)
+		return 0;
+	if (pipe->ring.reading)
+		return -EAGAIN;
+	done = pipe_ring_read(&pipe->ring, iov, niov);
+	if (done)
+		pipe_emptied(pipe, was_full);
+	return done || !pipe->writer ? (ssize_t)done : -EAGAIN;
 }
 
 static ssize_t pipe_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
 {
 	struct pipe *pipe = pipe_of(file);
-	size_t total = 0, done = 0;
+	size_t total = iov_total(iov, niov), done;
 
 	if (offset != NO_OFFSET)
 		return -ESPIPE;
 	if (!pipe->reader)
 		return -EPIPE;
-	for (unsigned i = 0; i < niov; i++)
-		total += iov[i].iov_len;
 	if (total == 0)
 		return 0;
 	/* Up to PIPE_BUF bytes are written as a whole or not at all (POSIX write()). */
-	if (total <= PIPE_BUF && total > RING_BYTES - filled(pipe))
+	if (total <= PIPE_BUF && total > pipe_ring_room(&pipe->ring))
 		return -EAGAIN;
-	for (unsigned i = 0; i < niov; i++) {
-		uint32_t part = min((size_t)(RING_BYTES - filled(pipe)), iov[i].iov_len);
-
-		ring_copy(pipe, pipe->in, iov[i].iov_base, part, true);
-		pipe->in += part;
-		done += part;
-	}
+	done = pipe_ring_write(&pipe->ring, iov, niov, file->status_flags & O_DIRECT);
 	if (!done)
 		return -EAGAIN;
-	file_notify(&pipe->reader->file, EPOLLIN | EPOLLRDNORM);
-	return done;
+	pipe_filled(pipe);
+	return (ssize_t)done;
 }
 
 static uint32_t reader_events(struct file *file)
 {
 	struct pipe *pipe = pipe_of(file);
+	bool readable = pipe_ring_filled(&pipe->ring) && !pipe->ring.reading;
 
-	return (filled(pipe) ? EPOLLIN | EPOLLRDNORM : 0) | (pipe->writer ? 0 : EPOLLHUP);
+	return (readable ? EPOLLIN | EPOLLRDNORM : 0) | (pipe->writer ? 0 : EPOLLHUP);
 }
 
 static uint32_t writer_events(struct file *file)
 {
 	struct pipe *pipe = pipe_of(file);
 
-	if (!pipe->reader)
-		return EPOLLOUT | EPOLLWRNORM | EPOLLERR;
-	return filled(pipe) <= RING_BYTES - PIPE_BUF ? EPOLLOUT | EPOLLWRNORM : 0;
+	return (pipe_is_full(pipe) ? 0 : EPOLLOUT | EPOLLWRNORM) | (pipe->reader ? 0 : EPOLLERR);
 }
 
 static long pipe_ioctl(struct file *file, unsigned long request, void *argument)
 {
 	if (request != FIONREAD)
 		return -ENOTTY;
-	*(int *)argument = filled(pipe_of(file));
+	*(int *)argument = (int)pipe_ring_filled(&pipe_of(file)->ring);
 	return 0;
 }
 
@@ -139,6 +110,12 @@ static int pipe_stat(struct file *file, struct stat *st)
 	st->st_mode = S_IFIFO | 0600;
 	st->st_blksize = PAGE_SIZE;
 	return 0;
+}
+
+static void pipe_free(struct pipe *pipe)
+{
+	pipe_ring_free(&pipe->ring);
+	object_free(pipe);
 }
 
 static void pipe_release(struct file *file)
@@ -155,7 +132,7 @@ static void pipe_release(struct file *file)
 			file_notify(&pipe->reader->file, EPOLLHUP);
 	}
 	if (!pipe->reader && !pipe->writer)
-		object_free(pipe);
+		pipe_free(pipe);
 	file_free(file);
 }
 
@@ -178,6 +155,51 @@ static const struct file_operations writer_operations = {
 	.release = pipe_release,
 };
 
+struct pipe *pipe_of_reader(struct file *file)
+{
+	return file->operations == &reader_operations ? pipe_of(file) : NULL;
+}
+
+struct pipe *pipe_of_writer(struct file *file)
+{
+	return file->operations == &writer_operations ? pipe_of(file) : NULL;
+}
+
+/* ---- size ---- */
+
+static long get_size_attempt(struct file *file, void *argument)
+{
+	return pipe_of(file)->ring.size;
+}
+
+long pipe_get_size(struct file *file)
+{
+	if (!pipe_of_reader(file) && !pipe_of_writer(file))
+		return -EBADF;
+	return file_operate(file, get_size_attempt, NULL, 0, true, FOREVER);
+}
+
+static long set_size_attempt(struct file *file, void *argument)
+{
+	struct pipe *pipe = pipe_of(file);
+	bool was_full = pipe_is_full(pipe);
+	long result = pipe_ring_resize(&pipe->ring, *(unsigned long *)argument);
+
+	if (result)
+		return result;
+	pipe_emptied(pipe, was_full);
+	return pipe->ring.size;
+}
+
+long pipe_set_size(struct file *file, unsigned long size)
+{
+	if (!pipe_of_reader(file) && !pipe_of_writer(file))
+		return -EBADF;
+	return file_operate(file, set_size_attempt, &size, 0, true, FOREVER);
+}
+
+/* ---- making ---- */
+
 static struct pipe_end *make_end(struct pipe *pipe, const struct file_operations *operations,
 				 int status_flags)
 {
@@ -190,39 +212,51 @@ static struct pipe_end *make_end(struct pipe *pipe, const struct file_operations
 	return end;
 }
 
+static struct pipe *create(int status_flags)
+{
+	struct pipe *pipe = object_alloc(sizeof(*pipe));
+
+	if (!pipe)
+		return NULL;
+	if (pipe_ring_init(&pipe->ring, PIPE_RING_BYTES)) {
+		object_free(pipe);
+		return NULL;
+	}
+	pipe->reader = make_end(pipe, &reader_operations, O_RDONLY | status_flags);
+	pipe->writer = make_end(pipe, &writer_operations, O_WRONLY | status_flags);
+	if (pipe->reader && pipe->writer)
+		return pipe;
+	object_free(pipe->reader);
+	object_free(pipe->writer);
+	pipe_free(pipe);
+	return NULL;
+}
+
 SYSCALL(pipe2)(int fds[2], int flags)
 {
-	int nonblock = flags & O_NONBLOCK;
+	struct file *reader, *writer;
 	struct pipe *pipe;
 	int reading, writing;
 
-	if (flags & ~(O_CLOEXEC | O_NONBLOCK))
+	if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
 		return -EINVAL;
 	if (user_pointer_is_bad(fds))
 		return -EFAULT;
-	pipe = object_alloc(sizeof(*pipe));
+	pipe = create(flags & (O_NONBLOCK | O_DIRECT));
 	if (!pipe)
 		return -ENOMEM;
-	pipe->in = pipe->out = 0;
-	pipe->reader = make_end(pipe, &reader_operations, O_RDONLY | nonblock);
-	pipe->writer = make_end(pipe, &writer_operations, O_WRONLY | nonblock);
-	if (!pipe->reader || !pipe->writer) {
-		object_free(pipe->reader);
-		object_free(pipe->writer);
-		object_free(pipe);
-		return -ENOMEM;
-	}
-	reading = fd_install(&pipe->reader->file, 0, flags & O_CLOEXEC);
+	/* The pipe itself may be gone as soon as both are. */
+	reader = &pipe->reader->file;
+	writer = &pipe->writer->file;
+	reading = fd_install(reader, 0, flags & O_CLOEXEC);
 	if (reading < 0) {
-		struct file *writer = &pipe->writer->file;
-
-		file_unreference(&pipe->reader->file);
+		file_unreference(reader);
 		file_unreference(writer);
 		return reading;
 	}
-	writing = fd_install(&pipe->writer->file, 0, flags & O_CLOEXEC);
+	writing = fd_install(writer, 0, flags & O_CLOEXEC);
 	if (writing < 0) {
-		file_unreference(&pipe->writer->file);
+		file_unreference(writer);
 		fd_close(reading);
 		return writing;
 	}

@@ -32,13 +32,15 @@ static long events_attempt(struct file *file, void *argument)
 static short look(const struct pollfd *entry)
 {
 	struct file *file = fd_lookup(entry->fd);
-	long events;
+	long events = FILE_UNKNOWN;
 
 	if (!file)
 		return POLLNVAL;
 	if (file->home == this_core)
 		events = file_events(file);
-	else
+	else if (file->operations->events_remote)
+		events = file->operations->events_remote(file);
+	if (events == FILE_UNKNOWN)
 		events = file_operate(file, events_attempt, NULL, 0, true, FOREVER);
 	if (events < 0)
 		return POLLNVAL;
@@ -66,7 +68,7 @@ static int watch_all(struct epoll *epoll, const struct pollfd *entries, unsigned
 
 		if (!file || !file->operations->events)
 			continue;
-		result = epoll_add(epoll, entries[i].fd, file, wanted, 0);
+		result = epoll_add(epoll, entries[i].fd, file, NULL, wanted, 0);
 		if (result == -EEXIST) {
 			for (unsigned j = 0; j < i; j++)
 				if (entries[j].fd == entries[i].fd)

@@ -1,10 +1,11 @@
 /*
- * /proc and /sys: what Lavra tells of itself, and the few files that Linux programs read.
+ * /proc of the whole machine: what Lavra tells of itself, and the files that Linux programs read.
  *
  * /proc/lavra/cores is a table: a line of names, then one line per core. /proc/lavra/totals has
  * a name and a number on each line. Both only ever grow at their ends.
  */
-#include "posix/pseudo_file.h"
+#include "posix/file.h"
+#include "posix/fs/pseudo.h"
 
 #include "arch/arch.h"
 #include "lavra/counters.h"
@@ -12,13 +13,17 @@
 #include "mm/frame.h"
 #include "mm/object.h"
 #include "net/socket.h"
+#include "posix/fs/inode.h"
+#include "posix/unix_socket.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 
-#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
-static void print_cores(struct text *text)
+long sys_uname(struct utsname *name);
+
+static void print_cores(struct text *text, unsigned number)
 {
 	uint64_t now = clock_ns();
 
@@ -39,7 +44,7 @@ static void print_cores(struct text *text)
 	}
 }
 
-static void print_totals(struct text *text)
+static void print_totals(struct text *text, unsigned number)
 {
 	text_print(text, "cores %u\n", ncores);
 	text_print(text, "uptime_ns %lu\n", clock_ns());
@@ -52,28 +57,19 @@ static void print_totals(struct text *text)
 	text_print(text, "pages_free %zu\n", frame_free_count());
 	text_print(text, "pages_mapped %zu\n", area_resident_pages());
 	text_print(text, "object_bytes %zu\n", object_bytes_in_use());
+	text_print(text, "inodes %u\n", inode_count());
+	text_print(text, "local_sockets %u\n", unix_socket_count());
+	text_print(text, "files_in_flight %u\n", unix_files_in_flight());
 }
 
-static void print_area(vaddr_t start, vaddr_t end, int prot, void *argument)
-{
-	text_print(argument, "%08lx-%08lx %c%c%cp 00000000 00:00 0\n", start, end,
-		   prot & PROT_READ ? 'r' : '-', prot & PROT_WRITE ? 'w' : '-',
-		   prot & PROT_EXEC ? 'x' : '-');
-}
-
-static void print_maps(struct text *text)
-{
-	area_for_each(print_area, text);
-}
-
-static void print_cpuinfo(struct text *text)
+static void print_cpuinfo(struct text *text, unsigned number)
 {
 	for (core_id_t core = 0; core < ncores; core++)
 		text_print(text, "processor\t: %u\nphysical id\t: %u\ncore id\t\t: %u\n\n", core,
 			   cores[core].package, cores[core].physical);
 }
 
-static void print_meminfo(struct text *text)
+static void print_meminfo(struct text *text, unsigned number)
 {
 	size_t page_kib = PAGE_SIZE / 1024;
 
@@ -84,16 +80,7 @@ static void print_meminfo(struct text *text)
 	text_print(text, "SwapTotal:             0 kB\nSwapFree:              0 kB\n");
 }
 
-/* Fields of Linux's proc(5): what programs look for is the 24th, the resident pages. */
-static void print_stat(struct text *text)
-{
-	text_print(text,
-		   "1 (lavra) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 %u 0 0 0 %zu"
-		   " 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-		   thread_count(), area_resident_pages());
-}
-
-static void print_uptime(struct text *text)
+static void print_uptime(struct text *text, unsigned number)
 {
 	uint64_t centiseconds = clock_ns() / (NS_PER_S / 100), idle = 0;
 
@@ -103,39 +90,74 @@ static void print_uptime(struct text *text)
 		   idle / 100, idle % 100);
 }
 
-static void print_online(struct text *text)
+#define TICK_NS_OF_LINUX (10 * NS_PER_MS) /* AT_CLKTCK: 100 a second */
+
+/* A system call is a call: what a core does not idle away is the program's time. */
+static void print_core_times(struct text *text, uint64_t busy_ns, uint64_t idle_ns)
 {
-	if (ncores == 1)
-		text_print(text, "0\n");
-	else
-		text_print(text, "0-%u\n", ncores - 1);
+	text_print(text, "%lu 0 0 %lu 0 0 0 0 0 0\n", (unsigned long)(busy_ns / TICK_NS_OF_LINUX),
+		   (unsigned long)(idle_ns / TICK_NS_OF_LINUX));
 }
 
-static void print_overcommit(struct text *text)
+static void print_stat(struct text *text, unsigned number)
 {
-	text_print(text, "1\n"); /* pages appear when they are touched */
+	uint64_t now = clock_ns(), idle = 0, interrupts = 0, switches = 0;
+
+	for (core_id_t core = 0; core < ncores; core++) {
+		const struct counters *c = counters_of(core);
+
+		idle += c->idle_ns;
+		interrupts += c->interrupts + c->timer_interrupts + c->ipis;
+		switches += c->context_switches;
+	}
+	text_print(text, "cpu  ");
+	print_core_times(text, ncores * now - idle, idle);
+	for (core_id_t core = 0; core < ncores; core++) {
+		uint64_t idle_ns = counters_of(core)->idle_ns;
+
+		text_print(text, "cpu%u ", core);
+		print_core_times(text, now - idle_ns, idle_ns);
+	}
+	text_print(text,
+		   "intr %lu\nctxt %lu\nbtime %lu\nprocesses 1\nprocs_running 1\n"
+		   "procs_blocked 0\n",
+		   interrupts, switches, (unsigned long)(clock_epoch_ns / NS_PER_S));
 }
 
-static void print_somaxconn(struct text *text)
+static void print_loadavg(struct text *text, unsigned number)
 {
-	text_print(text, "4096\n");
+	text_print(text, "0.00 0.00 0.00 1/%u 1\n", thread_count());
 }
 
-#define TEXT(path, print)                                                                          \
+static void print_version(struct text *text, unsigned number)
+{
+	struct utsname name;
+
+	sys_uname(&name);
+	text_print(text, "%s version %s %s\n", name.sysname, name.release, name.version);
+}
+
+static void print_filesystems(struct text *text, unsigned number)
+{
+	text_print(text, "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\n");
+}
+
+#define TEXT(name, function)                                                                       \
 	{                                                                                          \
-		path, S_IFREG | 0444, NULL, print                                                  \
+		.path = name, .mode = S_IFREG | 0444, .print = function                            \
 	}
 
-const struct pseudo_file proc_files[] = {
+const struct pseudo_node proc_nodes[] = {
 	TEXT("/proc/lavra/cores", print_cores),
 	TEXT("/proc/lavra/totals", print_totals),
-	TEXT("/proc/self/maps", print_maps),
-	TEXT("/proc/self/stat", print_stat),
 	TEXT("/proc/cpuinfo", print_cpuinfo),
 	TEXT("/proc/meminfo", print_meminfo),
+	TEXT("/proc/stat", print_stat),
 	TEXT("/proc/uptime", print_uptime),
-	TEXT("/proc/sys/net/core/somaxconn", print_somaxconn),
-	TEXT("/proc/sys/vm/overcommit_memory", print_overcommit),
-	TEXT("/sys/devices/system/cpu/online", print_online),
+	TEXT("/proc/loadavg", print_loadavg),
+	TEXT("/proc/version", print_version),
+	TEXT("/proc/filesystems", print_filesystems),
+	{ .path = "/proc/self", .mode = S_IFLNK | 0777, .target = "1" },
+	{ .path = "/proc/mounts", .mode = S_IFLNK | 0777, .target = "self/mounts" },
 };
-const unsigned nproc_files = array_size(proc_files);
+const unsigned nproc_nodes = array_size(proc_nodes);

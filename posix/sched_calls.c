@@ -10,11 +10,13 @@
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 #include "sched/thread.h"
+#include "sched/timer.h"
 #include "smp/core.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 
 SYSCALL(sched_yield)(void)
 {
@@ -59,6 +61,11 @@ SYSCALL(sched_getaffinity)(int tid, size_t size, void *user_mask)
 	memcpy(user_mask, &mask, sizeof(mask));
 	return sizeof(mask);
 }
+
+#define PROCESS 1
+#define USER 1000 /* as posix/identity.c answers */
+
+static int process_nice;
 
 static bool thread_exists(int tid)
 {
@@ -141,4 +148,104 @@ SYSCALL(sched_get_priority_max)(int policy)
 SYSCALL(sched_get_priority_min)(int policy)
 {
 	return priority_limit(policy, 1);
+}
+
+SYSCALL(sched_rr_get_interval)(int tid, struct timespec *interval)
+{
+	if (tid < 0)
+		return -EINVAL;
+	if (!thread_exists(tid))
+		return -ESRCH;
+	if (user_pointer_is_bad(interval))
+		return -EFAULT;
+	*interval = (struct timespec){ .tv_nsec = TICK_NS };
+	return 0;
+}
+
+/* ---- sched_setattr(2), sched_getattr(2) ---- */
+
+/* Linux's, as it was first; later versions are longer, with limits that do not exist here. */
+struct sched_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+#define SCHED_ATTR_SIZE 48
+_Static_assert(sizeof(struct sched_attr) == SCHED_ATTR_SIZE, "Linux's SCHED_ATTR_SIZE_VER0");
+
+SYSCALL(sched_setattr)(int tid, const struct sched_attr *user_attributes, unsigned flags)
+{
+	struct sched_attr attributes;
+	struct sched_param param;
+
+	if (tid < 0 || flags || !user_attributes)
+		return -EINVAL;
+	if (user_pointer_is_bad(user_attributes))
+		return -EFAULT;
+	attributes = *user_attributes;
+	if (attributes.size && attributes.size < SCHED_ATTR_SIZE)
+		return -E2BIG;
+	if (!thread_exists(tid))
+		return -ESRCH;
+	if (attributes.policy == SCHED_DEADLINE)
+		return -EPERM;
+	param.sched_priority = (int)attributes.priority;
+	return check_policy((int)attributes.policy, &param);
+}
+
+SYSCALL(sched_getattr)(int tid, struct sched_attr *attributes, unsigned size, unsigned flags)
+{
+	if (tid < 0 || flags || !attributes || size < SCHED_ATTR_SIZE || size > PAGE_SIZE)
+		return -EINVAL;
+	if (user_pointer_is_bad(attributes))
+		return -EFAULT;
+	if (!thread_exists(tid))
+		return -ESRCH;
+	*attributes = (struct sched_attr){ .size = SCHED_ATTR_SIZE,
+					   .policy = SCHED_OTHER,
+					   .nice = process_nice };
+	return 0;
+}
+
+/* ---- niceness ---- */
+
+#define NICE_WEAKEST 19
+#define NICE_STRONGEST (-20)
+
+static int check_who(int which, int who)
+{
+	switch (which) {
+	case PRIO_PROCESS:
+		return who >= 0 && thread_exists(who) ? 0 : -ESRCH;
+	case PRIO_PGRP:
+		return who == 0 || who == PROCESS ? 0 : -ESRCH;
+	case PRIO_USER:
+		return who == 0 || who == USER ? 0 : -ESRCH;
+	}
+	return -EINVAL;
+}
+
+/* The system call counts from 40 down to 1. */
+SYSCALL(getpriority)(int which, int who)
+{
+	int error = check_who(which, who);
+
+	return error ? error : 20 - __atomic_load_n(&process_nice, __ATOMIC_RELAXED);
+}
+
+/* Remembered for all threads, and without effect. Nobody but root may take a part back. */
+SYSCALL(setpriority)(int which, int who, int nice)
+{
+	int error = check_who(which, who);
+
+	if (error)
+		return error;
+	nice = max(min(nice, NICE_WEAKEST), NICE_STRONGEST);
+	if (nice < __atomic_load_n(&process_nice, __ATOMIC_RELAXED))
+		return -EACCES;
+	__atomic_store_n(&process_nice, nice, __ATOMIC_RELAXED);
+	return 0;
 }

@@ -1,26 +1,19 @@
 /*
- * The start of the application.
- *
- * Its stack holds what Linux puts there: argc, argv, the environment and the auxiliary vector, in
- * one block of words, with the strings above it. The C library reads all of it.
+ * The start of an application that is linked with the image: what crt1 does under Linux.
  */
 #include "posix/start.h"
 
-#include "posix/pseudo_file.h"
-#include "posix/random.h"
+#include "posix/fs/pseudo.h"
+#include "posix/start_block.h"
 
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
-#include "mm/area.h"
+#include "sched/affinity.h"
 #include "sched/thread.h"
+#include "smp/core.h"
 
 #include <elf.h>
-#include <string.h>
-#include <sys/mman.h>
 
-#define STACK_BYTES (8ul << 20) /* as Linux; pages appear when they are touched */
-#define USER 1000 /* as posix/identity.c answers */
-#define MAX_ENVIRONMENT 32
 #define EXECUTABLE "/app"
 
 /* Of the application and the C library: posix/ is linked against them last. */
@@ -33,107 +26,7 @@ __attribute__((weak)) void _fini(void);
 /* The ELF header of the image, which the linker script keeps in its first page. */
 extern const char image_start[];
 
-static char *environment[MAX_ENVIRONMENT];
-static unsigned nenvironment;
-
-static const char *parse_environment(const char *value)
-{
-	if (!strchr(value, '=') || *value == '=')
-		return "must be NAME=VALUE";
-	if (nenvironment == MAX_ENVIRONMENT)
-		return "more than 32 of them";
-	environment[nenvironment++] = (char *)value;
-	return NULL;
-}
-BOOT_OPTION(env, "env=NAME=VALUE: put into the application's environment; may be repeated",
-	    parse_environment);
-
-/* ---- the block ---- */
-
-struct builder {
-	char *strings; /* grow downwards from the stack's end */
-	unsigned long *word; /* the next word of the block */
-};
-
-static char *put_bytes(struct builder *builder, const void *bytes, size_t length)
-{
-	builder->strings -= length;
-	memcpy(builder->strings, bytes, length);
-	return builder->strings;
-}
-
-static void put_word(struct builder *builder, unsigned long value)
-{
-	*builder->word++ = value;
-}
-
-static void put_auxiliary(struct builder *builder, unsigned long type, unsigned long value)
-{
-	put_word(builder, type);
-	put_word(builder, value);
-}
-
-static void put_auxiliary_vector(struct builder *builder, const char *random,
-				 const char *executable)
-{
-	const Elf64_Ehdr *header = (const void *)image_start;
-
-	put_auxiliary(builder, AT_PHDR, (unsigned long)image_start + header->e_phoff);
-	put_auxiliary(builder, AT_PHENT, header->e_phentsize);
-	put_auxiliary(builder, AT_PHNUM, header->e_phnum);
-	put_auxiliary(builder, AT_PAGESZ, PAGE_SIZE);
-	put_auxiliary(builder, AT_BASE, 0);
-	put_auxiliary(builder, AT_FLAGS, 0);
-	put_auxiliary(builder, AT_ENTRY, (unsigned long)main);
-	put_auxiliary(builder, AT_UID, USER);
-	put_auxiliary(builder, AT_EUID, USER);
-	put_auxiliary(builder, AT_GID, USER);
-	put_auxiliary(builder, AT_EGID, USER);
-	put_auxiliary(builder, AT_SECURE, 0);
-	put_auxiliary(builder, AT_CLKTCK, 100);
-	put_auxiliary(builder, AT_HWCAP, 0);
-	put_auxiliary(builder, AT_RANDOM, (unsigned long)random);
-	put_auxiliary(builder, AT_EXECFN, (unsigned long)executable);
-	put_auxiliary(builder, AT_NULL, 0);
-}
-
-#define AUXILIARY_WORDS (2 * 17)
-
-/* Returns where the block starts: argc. The stack goes on beneath it. */
-static unsigned long *build(void *stack_end)
-{
-	struct builder builder = { .strings = stack_end };
-	char *arguments[boot_argc], *variables[MAX_ENVIRONMENT];
-	size_t nwords = 1 + (boot_argc + 1) + (nenvironment + 1) + AUXILIARY_WORDS;
-	const char *random, *executable;
-	unsigned long *block;
-	uint64_t bytes[2];
-
-	random_bytes(bytes, sizeof(bytes));
-	random = put_bytes(&builder, bytes, sizeof(bytes));
-	executable = put_bytes(&builder, EXECUTABLE, sizeof(EXECUTABLE));
-	for (int i = 0; i < boot_argc; i++)
-		arguments[i] = put_bytes(&builder, boot_argv[i], strlen(boot_argv[i]) + 1);
-	for (unsigned i = 0; i < nenvironment; i++)
-		variables[i] = put_bytes(&builder, environment[i], strlen(environment[i]) + 1);
-
-	block = (void *)align_down((vaddr_t)builder.strings - nwords * sizeof(*block), 16);
-	builder.word = block;
-	put_word(&builder, boot_argc);
-	for (int i = 0; i < boot_argc; i++)
-		put_word(&builder, (unsigned long)arguments[i]);
-	put_word(&builder, 0);
-	for (unsigned i = 0; i < nenvironment; i++)
-		put_word(&builder, (unsigned long)variables[i]);
-	put_word(&builder, 0);
-	put_auxiliary_vector(&builder, random, executable);
-	assert(builder.word == block + nwords);
-	return block;
-}
-
-/* ---- the thread ---- */
-
-/* What crt1 does. Does not return: main's result goes to exit(). */
+/* Does not return: main's result goes to exit(). */
 static void run_application(void *argument)
 {
 	unsigned long *block = argument;
@@ -142,17 +35,38 @@ static void run_application(void *argument)
 	panic("__libc_start_main returned");
 }
 
-void start_application(void)
+static unsigned usable_cores(void)
 {
-	long base = area_map(0, STACK_BYTES + PAGE_SIZE, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE);
-	unsigned long *block;
+	unsigned usable = 0;
 
-	/* The lowest page stays unmapped: the guard. */
-	if (base < 0 || area_protect(base + PAGE_SIZE, STACK_BYTES, PROT_READ | PROT_WRITE) != 0)
+	for (core_id_t core = 0; core < ncores; core++)
+		usable += affinity_default >> core & 1;
+	return usable;
+}
+
+/* In a section of its own: with the one that takes its place it would be kept, and want a
+ * main(). */
+__attribute__((weak, section(".text.start_linked_application"))) void start_application(void)
+{
+	const Elf64_Ehdr *header = (const void *)image_start;
+	struct start_program program = {
+		.path = EXECUTABLE,
+		.headers = (vaddr_t)image_start + header->e_phoff,
+		.header_size = header->e_phentsize,
+		.nheaders = header->e_phnum,
+		.entry = (vaddr_t)main,
+	};
+	void *stack_end = start_stack_create();
+	unsigned long *block = NULL;
+
+	boot_arguments_complete(usable_cores());
+	program.argc = boot_argc;
+	program.argv = boot_argv;
+	if (stack_end)
+		block = start_block_build(stack_end, &program);
+	if (!block)
 		panic("no memory for the application's stack");
 	console_files_open();
-	block = build((void *)(base + PAGE_SIZE + STACK_BYTES));
 	if (!thread_create_main(run_application, block, block))
 		panic("no memory for the application's first thread");
 }

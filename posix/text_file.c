@@ -1,7 +1,8 @@
 /*
- * Files whose contents are printed when they are opened.
+ * Files whose contents are printed when they are read from the start.
  */
-#include "posix/pseudo_file.h"
+#include "posix/fs/open_file.h"
+#include "posix/fs/pseudo.h"
 
 #include "lavra/console.h"
 #include "mm/object.h"
@@ -10,10 +11,10 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_ROOM 1024
+#define WRITE_MAX 4096u
 
 static bool grow(struct text *text, size_t room)
 {
@@ -48,19 +49,57 @@ void text_print(struct text *text, const char *format, ...)
 	}
 }
 
-struct text_file {
-	struct file file; /* first */
-	char *bytes;
-	size_t length;
-	int64_t position;
-};
-
-static ssize_t text_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
+void text_append(struct text *text, const void *bytes, size_t length)
 {
-	struct text_file *text = container_of(file, struct text_file, file);
-	int64_t at = offset == NO_OFFSET ? text->position : offset;
-	size_t done = 0;
+	if (!text->failed && text->room - text->length < length)
+		text->failed = !grow(text, max(2 * (text->length + length), (size_t)FIRST_ROOM));
+	if (text->failed || !length)
+		return;
+	memcpy(text->bytes + text->length, bytes, length);
+	text->length += length;
+}
 
+int text_file_open(struct open_file *open)
+{
+	bool writing = (open->file.status_flags & O_ACCMODE) != O_RDONLY;
+
+	return writing && !open->inode->pseudo->write ? -EACCES : 0;
+}
+
+void text_file_close(struct open_file *open)
+{
+	object_free(open->text->bytes);
+	object_free(open->text);
+}
+
+/* With the position's mutex. */
+static int print(struct open_file *open)
+{
+	if (!open->text)
+		open->text = object_alloc_zeroed(sizeof(*open->text));
+	if (!open->text)
+		return -ENOMEM;
+	open->text->length = 0;
+	open->inode->pseudo->print(open->text, open->number);
+	if (!open->text->failed)
+		return 0;
+	text_file_close(open);
+	open->text = NULL;
+	return -ENOMEM;
+}
+
+static ssize_t read_at(struct open_file *open, const struct iovec *iov, unsigned niov, int64_t at)
+{
+	const struct text *text;
+	size_t done = 0;
+	int error;
+
+	if (at == 0 || !open->text) {
+		error = print(open);
+		if (error)
+			return error;
+	}
+	text = open->text;
 	for (unsigned i = 0; i < niov && at < (int64_t)text->length; i++) {
 		size_t part = min(iov[i].iov_len, text->length - (size_t)at);
 
@@ -68,69 +107,59 @@ static ssize_t text_read(struct file *file, const struct iovec *iov, unsigned ni
 		at += part;
 		done += part;
 	}
-	if (offset == NO_OFFSET)
-		text->position = at;
+	return done;
+}
+
+static ssize_t text_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
+{
+	struct open_file *open = open_file_of(file);
+	ssize_t result;
+	bool kept;
+	int error = open_file_lock(file, &open->position_mutex, &kept);
+
+	if (error)
+		return error;
+	result = read_at(open, iov, niov, offset == NO_OFFSET ? open->position : offset);
+	if (result > 0 && offset == NO_OFFSET)
+		open->position += result;
+	open_file_unlock(file, &open->position_mutex, kept);
+	return result;
+}
+
+static ssize_t text_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
+{
+	struct open_file *open = open_file_of(file);
+	ssize_t done = 0;
+
+	for (unsigned i = 0; i < niov; i++) {
+		int error;
+
+		if (iov[i].iov_len > WRITE_MAX)
+			return -EINVAL;
+		error = open->inode->pseudo->write(iov[i].iov_base, iov[i].iov_len, open->number);
+		if (error)
+			return done ? done : error;
+		done += iov[i].iov_len;
+	}
 	return done;
 }
 
 static int64_t text_seek(struct file *file, int64_t offset, int whence)
 {
-	struct text_file *text = container_of(file, struct text_file, file);
-	int64_t from;
+	struct open_file *open = open_file_of(file);
+	int64_t to = seek_position(open->position, 0, offset, whence);
 
-	switch (whence) {
-	case SEEK_SET:
-		from = 0;
-		break;
-	case SEEK_CUR:
-		from = text->position;
-		break;
-	case SEEK_END:
-		from = text->length;
-		break;
-	default:
-		return -EINVAL;
-	}
-	if (__builtin_add_overflow(from, offset, &from))
-		return -EOVERFLOW;
-	if (from < 0)
-		return -EINVAL;
-	text->position = from;
-	return from;
+	if (to >= 0)
+		open->position = to;
+	return to;
 }
 
-static int text_stat(struct file *file, struct stat *st)
-{
-	st->st_mode = S_IFREG | 0444;
-	st->st_size = container_of(file, struct text_file, file)->length;
-	return 0;
-}
-
-static void text_release(struct file *file)
-{
-	object_free(container_of(file, struct text_file, file)->bytes);
-	file_free(file);
-}
-
-static const struct file_operations text_operations = {
+const struct file_operations text_operations = {
 	.kind = "text file",
+	.anywhere = true,
 	.read = text_read,
+	.write = text_write,
 	.seek = text_seek,
-	.stat = text_stat,
-	.release = text_release,
+	.stat = open_file_stat,
+	.release = open_file_release,
 };
-
-struct file *text_file_create(struct text *text)
-{
-	struct text_file *created = text->failed ? NULL : object_alloc(sizeof(*created));
-
-	if (!created) {
-		object_free(text->bytes);
-		return NULL;
-	}
-	file_init(&created->file, &text_operations, O_RDONLY, NULL);
-	created->bytes = text->bytes;
-	created->length = text->length;
-	created->position = 0;
-	return &created->file;
-}

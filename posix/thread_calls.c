@@ -17,15 +17,14 @@
 #include "smp/shootdown.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/membarrier.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #define PROCESS_ID 1
 
 static void thread_ended(struct thread *dead)
 {
+	signal_thread_ended(dead);
 	time_thread_ended(dead);
 	futex_thread_ended(dead);
 }
@@ -141,28 +140,23 @@ SYSCALL(arch_prctl)(int code, uint64_t address)
 	return -EINVAL;
 }
 
-SYSCALL(prctl)(int option, char *argument)
-{
-	char name[THREAD_NAME_SIZE] = "";
-
-	if (option != PR_SET_NAME && option != PR_GET_NAME)
-		return -EINVAL;
-	if (user_pointer_is_bad(argument))
-		return -EFAULT;
-	if (option == PR_SET_NAME) {
-		memcpy(name, argument, strnlen(argument, sizeof(name) - 1));
-		memcpy(current->name, name, sizeof(name));
-	} else {
-		memcpy(argument, current->name, sizeof(current->name));
-	}
-	return 0;
-}
-
 /* Every core has executed a barrier when this returns: it answers an interrupt, which is one
  * (SDM volume 3, 8.3, serializing). A shootdown of a page that is never mapped is that and no more. */
 static void interrupt_all_cores(void)
 {
 	tlb_shootdown(0, 1);
+}
+
+/* What the process has registered for. Nothing is prepared by it; but a program that forgets to do so
+ * hears of it here as it would on Linux. */
+static int registered;
+
+static long barrier_if(int registration)
+{
+	if (registration && !(__atomic_load_n(&registered, __ATOMIC_RELAXED) & registration))
+		return -EPERM;
+	interrupt_all_cores();
+	return 0;
 }
 
 SYSCALL(membarrier)(int command, unsigned flags)
@@ -173,15 +167,22 @@ SYSCALL(membarrier)(int command, unsigned flags)
 	case MEMBARRIER_CMD_QUERY:
 		return MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
 		       MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |
-		       MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+		       MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED |
+		       MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |
+		       MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE;
 	case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
 	case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
+	case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
+		__atomic_fetch_or(&registered, command, __ATOMIC_RELAXED);
 		return 0;
 	case MEMBARRIER_CMD_GLOBAL:
 	case MEMBARRIER_CMD_GLOBAL_EXPEDITED:
+		return barrier_if(0);
 	case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
-		interrupt_all_cores();
-		return 0;
+		return barrier_if(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+	/* The interrupt's return serialises instructions, too (SDM volume 3, 8.3). */
+	case MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE:
+		return barrier_if(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE);
 	}
 	return -EINVAL;
 }

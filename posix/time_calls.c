@@ -9,15 +9,18 @@
 #include "posix/timeout.h"
 #include "posix/user_memory.h"
 #include "sched/thread.h"
+#include "smp/core.h"
 
 #include <errno.h>
 #include <sys/time.h>
+#include <sys/timex.h>
 #include <time.h>
 
 /* Clocks of a process or thread have its number in the upper bits, inverted (Linux, posix-timers.h;
  * musl's clock_getcpuclockid and pthread_getcpuclockid make them). */
 #define CPU_CLOCK_THREAD 4
 #define CPU_CLOCK_KIND 3 /* 0: profiling, 1: virtual, 2: scheduler's; all the same here */
+#define CPU_CLOCK_SCHEDULER 2
 #define CPU_CLOCK_ID(clock) (~(clock) >> 3)
 
 static void add_cpu_ns(struct thread *thread, void *sum)
@@ -41,22 +44,51 @@ static uint64_t process_cpu_ns(void)
 	return sum;
 }
 
-/* 0 or -EINVAL. */
-static int clock_read(int clock, uint64_t *ns)
+bool clock_is_of_processor(int clock)
+{
+	return clock < 0 || clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID;
+}
+
+bool clock_is_coarse(int clock)
+{
+	return clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE ||
+	       clock == CLOCK_MONOTONIC_RAW;
+}
+
+int clock_of_thread(int clock, const struct thread *thread)
+{
+	bool own = clock == CLOCK_THREAD_CPUTIME_ID ||
+		   (clock < 0 && clock & CPU_CLOCK_THREAD && !CPU_CLOCK_ID(clock));
+
+	return own ? (int)(~(unsigned)thread->tid << 3) | CPU_CLOCK_THREAD | CPU_CLOCK_SCHEDULER
+		   : clock;
+}
+
+uint64_t clock_offset_ns(int clock)
 {
 	switch (clock) {
 	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_COARSE:
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_TAI: /* the offset of leap seconds is 0 until somebody sets it, as on Linux */
-		*ns = clock_epoch_ns + clock_ns();
-		return 0;
+		return clock_epoch_ns;
+	}
+	return 0;
+}
+
+int clock_read(int clock, uint64_t *ns)
+{
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_TAI:
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
 	case CLOCK_BOOTTIME:
 	case CLOCK_BOOTTIME_ALARM:
-		*ns = clock_ns();
+		*ns = clock_offset_ns(clock) + clock_ns();
 		return 0;
 	case CLOCK_PROCESS_CPUTIME_ID:
 		*ns = process_cpu_ns();
@@ -168,12 +200,30 @@ SYSCALL(nanosleep)(const struct timespec *request, struct timespec *remaining)
 	return sleep_until(deadline_of(request), remaining);
 }
 
+/* A clock of processor time is looked at again and again (posix/clock_timer.h). */
+static long sleep_by_processor(int clock, uint64_t until_ns, struct timespec *remaining)
+{
+	uint64_t now;
+
+	while (clock_read(clock, &now) == 0 && now < until_ns) {
+		uint64_t left = until_ns - now;
+
+		thread_prepare_block();
+		thread_block_interruptible(clock_ns() + max(left / ncores, (uint64_t)NS_PER_MS));
+		if (!thread_signal_ready(current))
+			continue;
+		if (remaining)
+			*remaining = (struct timespec){ .tv_sec = (time_t)(left / NS_PER_S),
+							.tv_nsec = (long)(left % NS_PER_S) };
+		return signal_finish(-EINTR);
+	}
+	return 0;
+}
+
 SYSCALL(clock_nanosleep)
 (int clock, int flags, const struct timespec *request, struct timespec *remaining)
 {
-	bool is_wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
-		       clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
-	uint64_t now;
+	uint64_t now, ns;
 	int error;
 
 	if (clock == CLOCK_THREAD_CPUTIME_ID)
@@ -181,14 +231,75 @@ SYSCALL(clock_nanosleep)
 	error = clock_read(clock, &now);
 	if (error)
 		return error;
-	if (clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0)
-		return -EOPNOTSUPP; /* no timer counts processor time */
+	if (clock_is_coarse(clock))
+		return -EOPNOTSUPP;
 	if (user_pointer_is_bad(request) || (remaining && user_pointer_is_bad(remaining)))
 		return -EFAULT;
 	if (timespec_is_bad(request))
 		return -EINVAL;
+	if (flags & TIMER_ABSTIME)
+		remaining = NULL;
+	if (clock_is_of_processor(clock)) {
+		ns = deadline_at(request, 0);
+		if (!(flags & TIMER_ABSTIME))
+			ns = ns > UINT64_MAX - now ? UINT64_MAX : ns + now;
+		return sleep_by_processor(clock, ns, remaining);
+	}
 	/* All other clocks run as clock_ns() does, some with an offset. */
 	if (flags & TIMER_ABSTIME)
-		return sleep_until(deadline_at(request, is_wall ? clock_epoch_ns : 0), NULL);
+		return sleep_until(deadline_at(request, clock_offset_ns(clock)), NULL);
 	return sleep_until(deadline_of(request), remaining);
+}
+
+/* ---- setting clocks: not for this user ---- */
+
+SYSCALL(clock_settime)(int clock, const struct timespec *time)
+{
+	if (clock != CLOCK_REALTIME)
+		return -EINVAL;
+	if (user_pointer_is_bad(time))
+		return -EFAULT;
+	return timespec_is_bad(time) ? -EINVAL : -EPERM;
+}
+
+SYSCALL(settimeofday)(const struct timeval *time, const struct timezone *zone)
+{
+	if ((time && user_pointer_is_bad(time)) || (zone && user_pointer_is_bad(zone)))
+		return -EFAULT;
+	return time || zone ? -EPERM : 0;
+}
+
+/* As Linux tells them while nobody disciplines the clock: nothing is known of its error. */
+#define UNKNOWN_ERROR_US 16000000
+#define TICK_US 10000
+#define TOLERANCE 32768000
+
+SYSCALL(clock_adjtime)(int clock, struct timex *timex)
+{
+	uint64_t ns = clock_epoch_ns + clock_ns();
+
+	if (clock != CLOCK_REALTIME)
+		return clock_read(clock, &ns) ? -EINVAL : -EOPNOTSUPP;
+	if (user_pointer_is_bad(timex))
+		return -EFAULT;
+	if (timex->modes && timex->modes != ADJ_OFFSET_SS_READ)
+		return -EPERM;
+	*timex = (struct timex){
+		.modes = timex->modes,
+		.maxerror = UNKNOWN_ERROR_US,
+		.esterror = UNKNOWN_ERROR_US,
+		.status = STA_UNSYNC,
+		.constant = 2,
+		.precision = 1,
+		.tolerance = TOLERANCE,
+		.time = { .tv_sec = (time_t)(ns / NS_PER_S),
+			  .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) },
+		.tick = TICK_US,
+	};
+	return TIME_ERROR;
+}
+
+SYSCALL(adjtimex)(struct timex *timex)
+{
+	return sys_clock_adjtime(CLOCK_REALTIME, timex);
 }

@@ -150,10 +150,13 @@ void thread_interrupt(struct thread *thread)
 {
 	core_id_t core = __atomic_load_n(&thread->core, __ATOMIC_RELAXED);
 
-	if (core == this_core)
+	if (core == this_core) {
 		interrupt_here(thread);
-	else if (!__atomic_exchange_n(&thread->interrupt_sent, true, __ATOMIC_ACQ_REL))
+	} else if (!__atomic_exchange_n(&thread->interrupt_sent, true, __ATOMIC_ACQ_REL)) {
 		parcel_send(core, &thread->interrupt_parcel);
+		/* Application code that runs there is interrupted at once: it may never call us. */
+		arch_send_ipi(core);
+	}
 }
 
 void thread_blocking_init(struct thread *thread)

@@ -40,7 +40,8 @@ void core_add_poller(struct poller *poller)
 	while (*last)
 		last = &(*last)->next;
 	poller->next = NULL;
-	*last = poller;
+	/* Release: cores that run already see a complete one. */
+	__atomic_store_n(last, poller, __ATOMIC_RELEASE);
 }
 
 bool core_poll(void)

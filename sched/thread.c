@@ -20,7 +20,20 @@
 /* Deep enough for the network stack and a system call's work; interrupts have stacks of their own. */
 #define KERNEL_STACK_PAGES 8
 
+/* Of application threads, for `syscall` instructions: as deep as Linux's; a third of it was the most
+ * that was ever seen in use. */
+#define SYSCALL_STACK_PAGES 4
+
+/* Here, and not in posix/, because a thread that blocks asks for it. */
+READ_MOSTLY uint64_t process_signal_pending;
+
 static READ_MOSTLY void (*exit_callback)(struct thread *dead);
+static READ_MOSTLY bool with_syscall_stacks;
+
+void thread_use_syscall_stacks(void)
+{
+	with_syscall_stacks = true;
+}
 
 void thread_set_exit_callback(void (*callback)(struct thread *dead))
 {
@@ -39,6 +52,8 @@ static struct thread *thread_new(const char *name, core_id_t core, uint64_t affi
 	thread->affinity = affinity;
 	list_init(&thread->run_link);
 	list_init(&thread->all_link);
+	list_init(&thread->signal_queue);
+	thread->signal_mask = ~0ull; /* signals are for applications */
 	memcpy(thread->name, name, strnlen(name, sizeof(thread->name) - 1));
 	thread_blocking_init(thread);
 	return thread;
@@ -46,8 +61,9 @@ static struct thread *thread_new(const char *name, core_id_t core, uint64_t affi
 
 static void thread_free(struct thread *thread)
 {
-	if (thread->kernel_stack)
-		kva_stack_free(thread->kernel_stack, KERNEL_STACK_PAGES);
+	if (thread->kernel_stack) /* an application's has a save area, too */
+		kva_stack_free(thread->kernel_stack,
+			       thread->save_area ? SYSCALL_STACK_PAGES : KERNEL_STACK_PAGES);
 	object_free(thread->save_area);
 	thread->magic = 0;
 	object_free(thread);
@@ -112,7 +128,10 @@ static struct thread *application_thread_new(const char *name, core_id_t core, u
 	if (!thread)
 		return NULL;
 	thread->save_area = object_alloc_zeroed(arch_save_area_size());
-	if (!thread->save_area || thread_table_add(thread) != 0) {
+	if (thread->save_area && with_syscall_stacks)
+		thread->kernel_stack = kva_stack_alloc(SYSCALL_STACK_PAGES);
+	if (!thread->save_area || (with_syscall_stacks && !thread->kernel_stack) ||
+	    thread_table_add(thread) != 0) {
 		thread_free(thread);
 		return NULL;
 	}
@@ -135,9 +154,11 @@ struct thread *thread_create_main(void (*entry)(void *), void *stack_top, void *
 	if (!thread)
 		return NULL;
 	thread->affinity_set = affinity != online;
+	thread->signal_mask = 0;
 	thread->entry = entry;
 	thread->argument = argument;
 	arch_context_init(&thread->context, stack_top, run_entry, thread, thread->save_area);
+	thread->context.syscall_stack = thread->kernel_stack;
 	thread_start(thread);
 	return thread;
 }
@@ -168,6 +189,7 @@ long thread_clone(const struct syscall_frame *entry_frame, unsigned long flags, 
 		thread_pointer = current->context.thread_pointer;
 	arch_context_init_clone(&thread->context, entry_frame, stack, thread_pointer,
 				thread->save_area);
+	thread->context.syscall_stack = thread->kernel_stack;
 	tid = thread->tid;
 	if (flags & CLONE_PARENT_SETTID)
 		*parent_tid = (int)tid;
@@ -286,7 +308,7 @@ void sched_init_core(void)
 
 void sched_run(void)
 {
-	struct context boot_stack; /* left behind */
+	struct context boot_stack = { 0 }; /* left behind */
 
 	arch_irq_disable();
 	arch_context_switch(&boot_stack, &idle_thread->context);

@@ -54,16 +54,24 @@ struct thread {
 	int *clear_child_tid; /* set_tid_address, CLONE_CHILD_CLEARTID */
 	void *robust_list;
 	uint64_t signal_mask; /* blocked signals; written by the thread itself */
-	uint64_t signal_pending; /* raised and not yet delivered; atomic, any thread sets bits */
+	uint64_t signal_pending; /* sent to it and not yet delivered; atomic, any thread sets bits */
 	uint64_t signal_awaited; /* sigtimedwait() takes them instead of their action */
 	uint64_t signal_saved_mask; /* for after the next handler, if signal_mask_saved */
 	bool signal_mask_saved;
 	bool signals_held; /* handlers wait: a call of several steps is under way */
+	uint8_t call_restarts; /* what becomes of the call that a signal ended (posix/signal.h) */
+	struct list signal_queue; /* what came with the pending ones (posix/signal_queue.c) */
+	vaddr_t signal_stack; /* sigaltstack(): where it begins, */
+	size_t signal_stack_size; /* 0: none */
+	int signal_stack_flags;
 	struct syscall_frame *entry_frame; /* of a call from registers; NULL in a handler */
+	struct trap_frame *entry_trap; /* of a call by the syscall instruction; else NULL */
 	int exit_status;
 	uint64_t cpu_ns; /* time run, up to the last switch */
 	void *save_area; /* arch_save_area_size() bytes; application threads */
-	void *kernel_stack; /* of kernel threads: its top; NULL for application threads */
+	/* Top of the stack of kernel threads, and of that for `syscall` instructions of application
+	 * threads; NULL: none. */
+	void *kernel_stack;
 	vaddr_t unmap_address; /* thread_defer_unmap() */
 	size_t unmap_size;
 	struct deferred deferred;
@@ -75,11 +83,16 @@ struct thread {
 
 extern CORE_LOCAL struct thread *current;
 
+/* Sent to the process: any thread that does not block them takes them. Atomic. */
+extern uint64_t process_signal_pending;
+
 /* A signal waits that the thread takes: its next chance to block returns at once. */
 static inline bool thread_signal_ready(const struct thread *thread)
 {
 	/* Relaxed: who set the bit tells the thread by a message, or is the thread. */
-	return __atomic_load_n(&thread->signal_pending, __ATOMIC_RELAXED) & ~thread->signal_mask;
+	return (__atomic_load_n(&thread->signal_pending, __ATOMIC_RELAXED) |
+		__atomic_load_n(&process_signal_pending, __ATOMIC_RELAXED)) &
+	       ~thread->signal_mask;
 }
 
 /* Set by interrupt handlers of this core to say that a poll is due: then application code is
@@ -100,6 +113,10 @@ struct thread *thread_create(const char *name, core_id_t core, void (*entry)(voi
 /* The application's first thread (tid 1) on this core: runs entry(argument) on the application
  * stack that ends at `stack_top` (16-byte aligned). NULL if memory is out. */
 struct thread *thread_create_main(void (*entry)(void *), void *stack_top, void *argument);
+
+/* Application threads made from now on get a stack for the `syscall` instruction. Before the first
+ * is made. */
+void thread_use_syscall_stacks(void);
 
 /* An application thread for clone(): flags as Linux's; placed on the least loaded allowed core.
  * Returns its tid; -ENOSYS for what is not a thread of this address space (fork), -EINVAL,
@@ -172,7 +189,8 @@ bool core_poll(void);
 /* Add a source of work. `poll` returns true if it did something. `prepare_sleep` enables the source's
  * interrupt and returns false if work is waiting after all (then the core does not halt); `awake`
  * disables it again, and follows every prepare_sleep. Both may be NULL. prepare_sleep runs with
- * interrupts off. Boot core, before the others start; called on every core. */
+ * interrupts off. Boot core, before the others start, or later, by one core at a time, if it has no
+ * prepare_sleep; called on every core. */
 struct poller {
 	bool (*poll)(void);
 	bool (*prepare_sleep)(void);

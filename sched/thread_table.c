@@ -9,6 +9,7 @@
 
 #include "lavra/console.h"
 #include "mm/object.h"
+#include "smp/shootdown.h"
 
 #include <ck_spinlock.h>
 #include <errno.h>
@@ -23,6 +24,21 @@ static ck_spinlock_t lock = CK_SPINLOCK_INITIALIZER;
 static int next_tid = 1;
 static unsigned application_threads;
 static struct list all_threads = LIST_INIT(all_threads);
+
+/* Also with interrupts off (posix/signal_queue.c): whoever holds the lock may have met a page fault on
+ * its stack, and that may wait for this core's answer to a shootdown. */
+static void lock_table(void)
+{
+	while (!ck_spinlock_trylock(&lock)) {
+		tlb_interrupt();
+		arch_pause();
+	}
+}
+
+static void unlock_table(void)
+{
+	ck_spinlock_unlock(&lock);
+}
 
 static struct thread **slot_of(int tid)
 {
@@ -53,7 +69,7 @@ int thread_table_add(struct thread *thread)
 {
 	int error = -EAGAIN;
 
-	ck_spinlock_lock(&lock);
+	lock_table();
 	/* Numbers are taken in turn, so that one is not used again soon after its thread's end. */
 	for (int tries = 1; tries < LEAVES * LEAF_ENTRIES; tries++) {
 		int tid = next_tid;
@@ -72,29 +88,29 @@ int thread_table_add(struct thread *thread)
 		error = 0;
 		break;
 	}
-	ck_spinlock_unlock(&lock);
+	unlock_table();
 	return error;
 }
 
 void thread_table_add_kernel(struct thread *thread)
 {
-	ck_spinlock_lock(&lock);
+	lock_table();
 	list_push_back(&all_threads, &thread->all_link);
-	ck_spinlock_unlock(&lock);
+	unlock_table();
 }
 
 unsigned thread_table_remove(struct thread *thread)
 {
 	unsigned left;
 
-	ck_spinlock_lock(&lock);
+	lock_table();
 	list_remove(&thread->all_link);
 	if (thread->tid) {
 		__atomic_store_n(slot_of(thread->tid), NULL, __ATOMIC_RELAXED);
 		application_threads--;
 	}
 	left = application_threads;
-	ck_spinlock_unlock(&lock);
+	unlock_table();
 	return left;
 }
 
@@ -112,8 +128,8 @@ unsigned thread_count(void)
 
 void thread_for_each(void (*visit)(struct thread *, void *), void *argument)
 {
-	ck_spinlock_lock(&lock);
+	lock_table();
 	list_for_each(link, &all_threads)
 		visit(list_entry(link, struct thread, all_link), argument);
-	ck_spinlock_unlock(&lock);
+	unlock_table();
 }

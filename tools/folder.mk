@@ -1,6 +1,6 @@
 # Programs that run on the machine that builds.
 
-host_tool_cflags := -std=gnu11 -O2 -g -I. -D_GNU_SOURCE= $(warning_flags) $(reproducible_flags)
+host_tool_cflags := -std=gnu11 -O2 -g -I. -Iinclude -D_GNU_SOURCE= $(warning_flags) $(reproducible_flags)
 
 $(BUILD)/tools/%.c.o: tools/%.c
 	$(quiet) HOSTCC $<

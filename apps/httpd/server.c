@@ -39,17 +39,19 @@ static void report_start(int error)
 	pthread_mutex_unlock(&start_lock);
 }
 
-/* A listener of this thread alone; made on its own core, so that it serves what arrives there. */
-static int open_listener(uint16_t port)
+/* A socket that listens at `address`, or -1 and errno. */
+static int listen_at(const struct sockaddr *address, socklen_t length)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, both = 0;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+	if ((address->sa_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both)) != 0) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0 ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 1024) != 0) {
+	    bind(fd, address, length) != 0 || listen(fd, 1024) != 0) {
 		int error = errno;
 
 		close(fd);
@@ -57,6 +59,18 @@ static int open_listener(uint16_t port)
 		return -1;
 	}
 	return fd;
+}
+
+/* A listener of this thread alone; made on its own core, so that it serves what arrives there. It
+ * hears IPv6 and IPv4, or IPv4 alone where there is nothing else. */
+static int open_listener(uint16_t port)
+{
+	struct sockaddr_in6 both = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in ip4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = listen_at((struct sockaddr *)&both, sizeof(both));
+
+	return fd < 0 && errno == EAFNOSUPPORT ? listen_at((struct sockaddr *)&ip4, sizeof(ip4))
+					       : fd;
 }
 
 static uint64_t now_ms(void)

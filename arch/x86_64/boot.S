@@ -61,7 +61,8 @@ pvh_start:
 	movl $PTE_NX_HIGH, %edx
 	call boot_map_image
 	movl $PHYSICAL(symbols_start), %esi
-	movl $PHYSICAL(image_end), %edi
+	movl PHYSICAL(symbols_start) + 4, %edi /* the size in struct symbol_table */
+	addl $PHYSICAL(symbols_start), %edi
 	movl $(PTE_PRESENT | PTE_ACCESSED | PTE_DIRTY), %ecx
 	call boot_map_image
 

@@ -3,6 +3,7 @@
 #include "arch/arch.h"
 #include "arch/boot_info.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/image.h"
 #include "arch/x86_64/memory_map.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/random.h"
@@ -36,11 +37,8 @@ struct start_module {
 };
 
 #define MAX_COMMAND_LINE 4096
-#define MAX_MODULES 16
 
 #define LOW_MEMORY_END 0x100000
-
-extern char image_start[], image_end[]; /* image.ld */
 
 static struct boot_info info;
 static char command_line[MAX_COMMAND_LINE];
@@ -103,7 +101,29 @@ static void read_memory_map(const struct start_info *start)
 	take(start->memory_map, size);
 }
 
-/* Lavra takes no modules (initial ramdisks), but they may lie in the memory it takes. */
+static bool overlap(struct memory_range a, struct memory_range b)
+{
+	return a.start < b.end && b.start < a.end;
+}
+
+static void read_module(const struct start_module *module)
+{
+	struct memory_range range = { module->address, module->address + module->size };
+	const struct memory_range image = { (paddr_t)image_start - IMAGE_OFFSET,
+					    (paddr_t)image_end() - IMAGE_OFFSET };
+	bool bad = range.end < range.start || overlap(range, image);
+
+	if (module->size == 0)
+		return;
+	for (unsigned i = 0; i < info.nmodules; i++)
+		bad |= overlap(range, info.modules[i]);
+	if (bad)
+		panic("boot: the loader put a module of %lu bytes where something else is: 0x%lx",
+		      module->size, module->address);
+	info.modules[info.nmodules++] = range;
+	take(module->address, module->size);
+}
+
 static void read_modules(const struct start_info *start)
 {
 	const struct start_module *module =
@@ -116,9 +136,22 @@ static void read_modules(const struct start_info *start)
 		      start->modules);
 	take(start->modules, start->nmodules * sizeof(*module));
 	for (unsigned i = 0; i < start->nmodules; i++)
-		take(module[i].address, module[i].size);
-	kprintf("boot: %u module%s ignored: an image carries its own files\n", start->nmodules,
-		start->nmodules == 1 ? "" : "s");
+		read_module(&module[i]);
+}
+
+/* Only RAM is in the direct map. */
+static void check_modules(const struct memory_range *ram, unsigned nram)
+{
+	for (unsigned i = 0; i < info.nmodules; i++) {
+		const struct memory_range *module = &info.modules[i];
+		bool inside = false;
+
+		for (unsigned j = 0; j < nram; j++)
+			inside |= module->start >= ram[j].start && module->end <= ram[j].end;
+		if (!inside)
+			panic("boot: the module at 0x%lx (%lu bytes) is not in memory",
+			      module->start, module->end - module->start);
+	}
 }
 
 static void read_start_info(paddr_t address)
@@ -127,7 +160,7 @@ static void read_start_info(paddr_t address)
 
 	if (start == NULL || start->magic != START_INFO_MAGIC)
 		panic("boot: no PVH start info at 0x%lx; use a PVH loader (qemu -kernel)", address);
-	take((paddr_t)image_start - IMAGE_OFFSET, (uint64_t)(image_end - image_start));
+	take((paddr_t)image_start - IMAGE_OFFSET, (uint64_t)(image_end() - image_start));
 	take(address, sizeof(*start));
 	read_memory_map(start);
 	read_command_line(start);
@@ -158,6 +191,7 @@ static void find_memory(struct memory_range ram[MAX_MEMORY_RANGES], unsigned *nr
 
 	*nram = memory_map_usable(map, nmap, NULL, 0, memory_limit(), ram, &dropped);
 	info.ram_bytes = total(ram, *nram);
+	check_modules(ram, *nram);
 
 	/* Firmware's data, and where other cores start (start_cores.h). */
 	take(0, LOW_MEMORY_END);

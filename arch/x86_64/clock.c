@@ -6,6 +6,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/clock_rate.h"
 #include "arch/x86_64/io.h"
+#include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "smp/core.h"
 
@@ -16,6 +17,27 @@ uint64_t clock_epoch_ns;
 static READ_MOSTLY uint64_t tsc_base; /* at clock_ns() == 0 */
 static READ_MOSTLY rate_t ns_per_tsc, tsc_per_ns, timer_per_ns;
 static READ_MOSTLY bool tsc_deadline;
+
+/* The launcher knows the time to the millisecond, the real-time clock only to the second. */
+static uint64_t told_ms;
+
+static const char *parse_time(const char *value)
+{
+	uint64_t ms = 0;
+
+	if (!*value)
+		return "needs a number";
+	for (; *value; value++) {
+		if (*value < '0' || *value > '9' || ms > UINT64_MAX / 100)
+			return "must be milliseconds since 1970";
+		ms = ms * 10 + (uint64_t)(*value - '0');
+	}
+	told_ms = ms;
+	return NULL;
+}
+BOOT_OPTION(time,
+	    "time=MS: the time now, in milliseconds since 1970, finer than the real-time clock's",
+	    parse_time);
 
 static CORE_LOCAL uint64_t armed_until = UINT64_MAX;
 
@@ -221,7 +243,7 @@ static bool calibrate(const struct reference *reference, uint64_t *tsc_hz, uint6
 
 void clock_init(void)
 {
-	uint64_t tsc_hz = known_tsc_hz(), measured_hz = 0, timer_hz = 0, seconds;
+	uint64_t tsc_hz = known_tsc_hz(), measured_hz = 0, timer_hz = 0, wall_clock;
 	struct reference reference;
 	bool found = false;
 
@@ -253,9 +275,9 @@ void clock_init(void)
 	tsc_deadline = cpu_features.tsc_deadline;
 	clock_init_core();
 
-	seconds = rtc_read_seconds();
-	if (seconds)
-		clock_epoch_ns = seconds * NS_PER_S - clock_ns();
+	wall_clock = wall_clock_guess(rtc_read_seconds(), told_ms);
+	if (wall_clock)
+		clock_epoch_ns = wall_clock - clock_ns();
 	else
 		kprintf("clock: no usable real-time clock: the wall clock starts at 1970\n");
 	kprintf("clock: TSC %lu.%03lu MHz by %s, timer %s\n", tsc_hz / 1000000,

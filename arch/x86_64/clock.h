@@ -15,6 +15,10 @@ void clock_init_core(void);
 /* The wall clock in seconds since 1970, 0 if there is none that makes sense. Boot core. */
 uint64_t rtc_read_seconds(void);
 
+/* Nanoseconds since 1970 now, from that (0: there is none) and what was told at the machine's start
+ * (0: nothing): the latter, where it is at most a minute older; the middle of the second, if not. */
+uint64_t wall_clock_guess(uint64_t rtc_seconds, uint64_t told_ms);
+
 /* The registers of the MC146818 that matter, as read. */
 struct rtc_registers {
 	uint8_t seconds, minutes, hours, day, month, year, century;

@@ -4,6 +4,7 @@
 #include "arch/x86_64/io.h"
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/syscall_frame.h"
+#include "arch/x86_64/syscall_instruction.h"
 #include "lavra/console.h"
 
 #include <string.h>
@@ -104,7 +105,16 @@ void arch_context_switch(struct context *from, struct context *to)
 {
 	save_apart(from);
 	restore_apart(from, to);
+	syscall_stack = to->syscall_stack;
+	if (!from->syscall_stack) {
+		context_swap(from, to);
+		return;
+	}
+	save_extended(from->extended);
+	/* As in context_save_preempted(). */
+	__asm__ volatile("fninit");
 	context_swap(from, to);
+	restore_extended(from->extended);
 }
 
 void context_save_preempted(struct context *context, const struct trap_frame *frame)
@@ -123,6 +133,7 @@ void context_save_preempted(struct context *context, const struct trap_frame *fr
 void context_resume_preempted(struct context *context)
 {
 	restore_extended(context->extended);
+	signal_interrupted(context->frame);
 	trap_resume(context->frame);
 }
 

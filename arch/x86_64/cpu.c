@@ -128,7 +128,7 @@ const char *cpu_enable_core(void)
 	if (f->protection_keys)
 		cr4 |= CR4_PKE;
 	write_cr4(cr4);
-	/* No syscall instruction: system calls are function calls. */
+	/* No syscall instruction: system calls are function calls (but see syscall_instruction.c). */
 	write_msr(MSR_EFER, (read_msr(MSR_EFER) & ~(uint64_t)EFER_SCE) | EFER_NXE);
 	/* The table as at reset, which firmware may have changed: write-back, write-through,
 	 * uncached-, uncached, twice (SDM volume 3, 12.12.4). */

@@ -53,7 +53,7 @@ static unsigned stack_of(unsigned vector)
 	case 18:
 		return IST_MACHINE_CHECK;
 	default:
-		return vector < 32 ? IST_FAULT : IST_INTERRUPT;
+		return vector < 32 || vector == VECTOR_INT80 ? IST_FAULT : IST_INTERRUPT;
 	}
 }
 

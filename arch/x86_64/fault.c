@@ -6,6 +6,7 @@
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/symbols.h"
+#include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
 #include "mm/kva.h"
 #include "mm/mm.h"
@@ -48,9 +49,21 @@ static const char *reason(const struct page_fault *fault)
 	return "nothing is mapped there";
 }
 
+/* What Linux says of it. */
+static int signal_of(const struct page_fault *fault, int *code)
+{
+	if (fault->protection_key) {
+		*code = SEGV_PKUERR;
+		return SIGSEGV;
+	}
+	if (fault->address >= USER_START && fault->address < USER_END)
+		return mm_fault_signal(code);
+	*code = fault->present ? SEGV_ACCERR : SEGV_MAPERR;
+	return SIGSEGV;
+}
+
 void trap_end_application(const struct trap_frame *frame, int signal, const char *what)
 {
-	/* Where signal handlers will be called from: the frame is the interrupted state. */
 	panic_report(frame, "application: %s", what);
 	machine_exit(128 + signal);
 }
@@ -65,6 +78,7 @@ void fault_page(struct trap_frame *frame)
 		.protection_key = frame->error & ERROR_PROTECTION_KEY,
 	};
 	char what[160];
+	int signal, code;
 
 	if (frame->error & ERROR_RESERVED_BIT)
 		panic_at(frame, "page table of 0x%lx is corrupt", fault.address);
@@ -78,36 +92,89 @@ void fault_page(struct trap_frame *frame)
 		if (mended)
 			return;
 	}
+	signal = signal_of(&fault, &code);
+	if (!is_kernel_text(frame->rip)) {
+		if (signal_fault(frame, signal, code, fault.address))
+			return;
+	} else if (user_access_failed(frame)) {
+		return;
+	}
 	ksnprintf(what, sizeof(what), "page fault %s 0x%lx: %s", access_name(&fault), fault.address,
 		  reason(&fault));
 	/* A bad pointer that the application passed to a system call is its mistake, too. */
 	if (!is_kernel_text(frame->rip) || fault.address < USER_END)
-		trap_end_application(frame, SIGSEGV, what);
+		trap_end_application(frame, signal, what);
 	panic_at(frame, "%s", what);
 }
 
-/* SDM volume 3, table 6-1; the signals are those that Linux sends. */
+/* The exception that x87 or SSE flags and does not mask: SDM volume 1, 8.1.3.3 and 10.2.3. Linux's
+ * fpu__exception_code() looks in this order. */
+static int floating_point_code(unsigned raised)
+{
+	if (raised & 0x01)
+		return FPE_FLTINV;
+	if (raised & 0x04)
+		return FPE_FLTDIV;
+	if (raised & 0x08)
+		return FPE_FLTOVF;
+	if (raised & 0x12)
+		return FPE_FLTUND;
+	return raised & 0x20 ? FPE_FLTRES : SI_KERNEL;
+}
+
+static int x87_code(void)
+{
+	uint16_t control, status;
+
+	__asm__ volatile("fnstcw %0" : "=m"(control));
+	__asm__ volatile("fnstsw %0" : "=m"(status));
+	return floating_point_code(status & ~control);
+}
+
+static int simd_code(void)
+{
+	uint32_t mxcsr;
+
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+	return floating_point_code(mxcsr & ~(mxcsr >> 7));
+}
+
+/* SDM volume 3, table 6-1; the signals and codes are those that Linux sends. */
 static const struct {
 	const char *name;
-	int signal;
-} exceptions[32] = {
-	[0] = { "divide error", SIGFPE },
-	[1] = { "debug exception", SIGTRAP },
-	[3] = { "breakpoint", SIGTRAP },
-	[4] = { "overflow", SIGSEGV },
-	[5] = { "bound range exceeded", SIGSEGV },
-	[6] = { "invalid instruction", SIGILL },
-	[7] = { "device not available", SIGFPE },
-	[10] = { "invalid task state segment", SIGSEGV },
-	[11] = { "segment not present", SIGBUS },
-	[12] = { "stack segment fault", SIGBUS },
-	[13] = { "general protection fault", SIGSEGV },
-	[16] = { "x87 floating-point error", SIGFPE },
-	[17] = { "misaligned access", SIGBUS },
-	[19] = { "SIMD floating-point error", SIGFPE },
-	[20] = { "virtualization exception", SIGSEGV },
-	[21] = { "control protection exception", SIGSEGV },
+	int signal, code;
+	bool has_address; /* that of the instruction */
+} exceptions[] = {
+	[0] = { "divide error", SIGFPE, FPE_INTDIV, true },
+	[1] = { "debug exception", SIGTRAP, TRAP_TRACE, true },
+	[3] = { "breakpoint", SIGTRAP, SI_KERNEL, false },
+	[4] = { "overflow", SIGSEGV, SI_KERNEL, false },
+	[5] = { "bound range exceeded", SIGSEGV, SI_KERNEL, false },
+	[6] = { "invalid instruction", SIGILL, ILL_ILLOPN, true },
+	[7] = { "device not available", SIGFPE, SI_KERNEL, false },
+	[10] = { "invalid task state segment", SIGSEGV, SI_KERNEL, false },
+	[11] = { "segment not present", SIGBUS, SI_KERNEL, false },
+	[12] = { "stack segment fault", SIGBUS, SI_KERNEL, false },
+	[13] = { "general protection fault", SIGSEGV, SI_KERNEL, false },
+	[16] = { "x87 floating-point error", SIGFPE, SI_KERNEL, true },
+	[17] = { "misaligned access", SIGBUS, BUS_ADRALN, false },
+	[19] = { "SIMD floating-point error", SIGFPE, SI_KERNEL, true },
+	[20] = { "virtualization exception", SIGSEGV, SI_KERNEL, false },
+	[21] = { "control protection exception", SIGSEGV, SI_KERNEL, false },
+	[VECTOR_INT80] = { "int 0x80, a 32-bit system call, which does not exist here", SIGSEGV,
+			   SI_KERNEL, false },
 };
+
+static int code_of(uint64_t vector)
+{
+	switch (vector) {
+	case 16:
+		return x87_code();
+	case 19:
+		return simd_code();
+	}
+	return exceptions[vector].code;
+}
 
 void fault_other(struct trap_frame *frame)
 {
@@ -118,6 +185,15 @@ void fault_other(struct trap_frame *frame)
 		name = exceptions[frame->vector].name;
 	if (name == NULL)
 		panic_at(frame, "exception %lu", frame->vector);
+	if (!is_kernel_text(frame->rip)) {
+		uint64_t address = exceptions[frame->vector].has_address ? frame->rip : 0;
+
+		if (signal_fault(frame, exceptions[frame->vector].signal, code_of(frame->vector),
+				 address))
+			return;
+	} else if (user_access_failed(frame)) {
+		return; /* an address that no page can have */
+	}
 	ksnprintf(what, sizeof(what), "%s (error code 0x%lx)", name, frame->error);
 	if (!is_kernel_text(frame->rip))
 		trap_end_application(frame, exceptions[frame->vector].signal, what);

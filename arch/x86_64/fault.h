@@ -8,5 +8,5 @@
 /* Vector 14. Returns if the access may be tried again. Fault stack. */
 void fault_page(struct trap_frame *frame);
 
-/* The exceptions that are always somebody's mistake. */
-void fault_other(struct trap_frame *frame) __attribute__((noreturn));
+/* The exceptions that are always somebody's mistake. Returns if a signal handler is to run. */
+void fault_other(struct trap_frame *frame);

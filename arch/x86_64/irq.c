@@ -3,6 +3,7 @@
 #include "arch/arch.h"
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/clock.h"
+#include "arch/x86_64/trap.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/object.h"
@@ -42,7 +43,7 @@ static int allocate_slot(core_id_t core, void (*handler)(void *), void *argument
 		__atomic_store_n(&tables[core], table, __ATOMIC_RELEASE);
 	}
 	for (int i = 0; i < NVECTORS; i++) {
-		if (table[i].handler)
+		if (table[i].handler || VECTOR_DEVICE_FIRST + i == VECTOR_INT80)
 			continue;
 		table[i].argument = argument;
 		/* Pairs with the load in device_interrupt(). */

@@ -16,6 +16,8 @@
 /* Ours, in a bit that the processor ignores: the entry holds a frame that may not be touched
  * (protection 0), so it is not present. */
 #define PTE_HELD (1ul << 9)
+#define PTE_BORROWED (1ul << 10) /* likewise ours: PAGE_BORROWED, PAGE_COPIED_FIRST */
+#define PTE_COPIED_FIRST (1ul << 11)
 #define PTE_FRAME 0x000ffffffffff000ul
 
 static inline unsigned table_index(vaddr_t address, unsigned level)

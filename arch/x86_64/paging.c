@@ -2,6 +2,7 @@
 
 #include "arch/arch.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/image.h"
 #include "arch/x86_64/io.h"
 #include "arch/x86_64/page_tables.h"
 #include "lavra/console.h"
@@ -14,8 +15,7 @@
 /* Set from the start, so that the processor need not write them into the tables. */
 #define TOUCHED (PTE_ACCESSED | PTE_DIRTY)
 
-/* image.ld, boot.S */
-extern char image_start[], text_start[], text_end[], data_start[], data_end[], image_end[];
+/* boot.S */
 extern uint64_t boot_image_pdpt[], boot_image_directory[], boot_image_tables[], boot_pml4[];
 extern uint64_t boot_identity_pdpt[], boot_identity_directory[], boot_identity_table[];
 extern char boot_stack_guard[];
@@ -42,14 +42,38 @@ static uint64_t leaf_flags(unsigned protection)
 {
 	uint64_t flags = TOUCHED;
 
-	flags |= protection == 0 ? PTE_HELD : PTE_PRESENT;
-	if (protection & PAGE_WRITE)
+	flags |= protection & PAGE_ACCESS ? PTE_PRESENT : PTE_HELD;
+	if (protection & PAGE_WRITE && !(protection & PAGE_COPIED_FIRST))
 		flags |= PTE_WRITE;
+	if (protection & PAGE_BORROWED)
+		flags |= PTE_BORROWED;
+	if (protection & PAGE_COPIED_FIRST)
+		flags |= PTE_COPIED_FIRST;
 	if (!(protection & PAGE_EXECUTE))
 		flags |= PTE_NX;
 	if (protection & PAGE_UNCACHED)
 		flags |= PTE_CACHE_DISABLE | PTE_WRITE_THROUGH; /* PAT entry 3, cpu.c */
 	return flags;
+}
+
+static unsigned protection_of(uint64_t entry)
+{
+	unsigned protection = 0;
+
+	if (entry & PTE_PRESENT) {
+		protection = PAGE_READ;
+		if (entry & PTE_WRITE)
+			protection |= PAGE_WRITE;
+		if (!(entry & PTE_NX))
+			protection |= PAGE_EXECUTE;
+		if (entry & PTE_CACHE_DISABLE)
+			protection |= PAGE_UNCACHED;
+	}
+	if (entry & PTE_BORROWED)
+		protection |= PAGE_BORROWED;
+	if (entry & PTE_COPIED_FIRST)
+		protection |= PAGE_COPIED_FIRST;
+	return protection;
 }
 
 /* Only what never differs between cores may be global, and then it is flushed one by one. */
@@ -213,7 +237,6 @@ static int split_ends(paddr_t root, vaddr_t address, size_t size)
 int arch_protect(vaddr_t address, size_t size, unsigned protection)
 {
 	paddr_t root = current_root();
-	uint64_t flags = leaf_flags(protection) | global_flag(address);
 	unsigned level;
 	int error;
 
@@ -226,15 +249,18 @@ int arch_protect(vaddr_t address, size_t size, unsigned protection)
 	for (vaddr_t a = address; a < address + size;
 	     a = align_down(a, LEVEL_SIZE(level)) + LEVEL_SIZE(level)) {
 		uint64_t *entry = find_entry(root, a, &level);
+		unsigned kept = protection_of(*entry) & (PAGE_BORROWED | PAGE_COPIED_FIRST);
 
 		if (*entry != 0)
-			__atomic_store_n(entry, (*entry & PTE_FRAME) | flags | large_flag(level),
+			__atomic_store_n(entry,
+					 (*entry & PTE_FRAME) | leaf_flags(protection | kept) |
+					     global_flag(address) | large_flag(level),
 					 __ATOMIC_RELEASE);
 	}
 	return 0;
 }
 
-int arch_unmap(vaddr_t address, size_t size, void (*release)(paddr_t, size_t, void *), void *arg)
+int arch_unmap(vaddr_t address, size_t size, arch_release *release, void *arg)
 {
 	paddr_t root = current_root();
 	vaddr_t end = address + size;
@@ -253,7 +279,7 @@ int arch_unmap(vaddr_t address, size_t size, void (*release)(paddr_t, size_t, vo
 		next = align_down(a, LEVEL_SIZE(level)) + LEVEL_SIZE(level);
 		if (old != 0) {
 			__atomic_store_n(entry, 0, __ATOMIC_RELEASE);
-			release(old & PTE_FRAME, LEVEL_SIZE(level), arg);
+			release(old & PTE_FRAME, LEVEL_SIZE(level), protection_of(old), arg);
 		}
 		/* The last entry of this table that the range covers. */
 		if (level == 1 && (next >= end || is_aligned(next, HUGE_PAGE_SIZE)))
@@ -293,16 +319,7 @@ bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_
 		return false;
 	*physical =
 	    (entry & PTE_FRAME & ~(LEVEL_SIZE(level) - 1)) + (address & (LEVEL_SIZE(level) - 1));
-	*protection = 0;
-	if (entry & PTE_PRESENT) {
-		*protection = PAGE_READ;
-		if (entry & PTE_WRITE)
-			*protection |= PAGE_WRITE;
-		if (!(entry & PTE_NX))
-			*protection |= PAGE_EXECUTE;
-		if (entry & PTE_CACHE_DISABLE)
-			*protection |= PAGE_UNCACHED;
-	}
+	*protection = protection_of(entry);
 	return true;
 }
 
@@ -388,7 +405,7 @@ static uint64_t *image_entry(const void *address)
 /* boot.S has mapped the image as it must be. What all cores share of it becomes global. */
 static void finish_image(void)
 {
-	for (char *page = image_start; page < image_end; page += PAGE_SIZE) {
+	for (char *page = image_start; page < image_end(); page += PAGE_SIZE) {
 		if ((page < core_window_start || page >= core_window_end) &&
 		    *image_entry(page) != 0)
 			*image_entry(page) |= global_flag((vaddr_t)page);
@@ -403,7 +420,7 @@ void paging_make_guard(const void *page)
 
 bool paging_is_image_guard(vaddr_t address)
 {
-	return address >= (vaddr_t)image_start && address < (vaddr_t)image_end &&
+	return address >= (vaddr_t)image_start && address < (vaddr_t)image_end() &&
 	       *image_entry((const void *)address) == 0;
 }
 

@@ -30,6 +30,9 @@
 #define EFER_SCE (1 << 0)
 #define EFER_LME (1 << 8)
 #define EFER_NXE (1 << 11)
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_SFMASK 0xc0000084
 #define MSR_FS_BASE 0xc0000100
 #define MSR_GS_BASE 0xc0000101
 #define MSR_PAT 0x277
@@ -46,8 +49,10 @@
 #define PTE_GLOBAL (1 << 8)
 #define PTE_NX_HIGH 0x80000000 /* bit 63, in the high half of an entry */
 
+#define RFLAGS_TF (1 << 8)
 #define RFLAGS_IF (1 << 9)
 #define RFLAGS_DF (1 << 10)
+#define RFLAGS_NT (1 << 14)
 #define RFLAGS_AC (1 << 18)
 #define RFLAGS_FIXED (1 << 1) /* reads as 1 */
 

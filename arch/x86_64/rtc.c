@@ -112,3 +112,16 @@ uint64_t rtc_read_seconds(void)
 	}
 	return 0;
 }
+
+uint64_t wall_clock_guess(uint64_t rtc_seconds, uint64_t told_ms)
+{
+	uint64_t told_ns = told_ms > UINT64_MAX / NS_PER_MS / 2 ? 0 : told_ms * NS_PER_MS;
+	uint64_t rtc_ns = rtc_seconds * NS_PER_S;
+
+	if (!rtc_seconds)
+		return told_ns;
+	/* Who told it did so at most a minute ago; anything else is not this machine's time. */
+	if (told_ns >= rtc_ns + NS_PER_S || told_ns + 60 * NS_PER_S < rtc_ns)
+		return rtc_ns + NS_PER_S / 2;
+	return max(told_ns, rtc_ns);
+}

@@ -1,5 +1,6 @@
 #include "arch/x86_64/symbols.h"
 
+#include "arch/x86_64/image.h"
 #include "arch/x86_64/registers.h"
 
 const char *symbols_find(const struct symbol_entry *table, size_t nentries, const char *names,
@@ -23,17 +24,12 @@ const char *symbols_find(const struct symbol_entry *table, size_t nentries, cons
 }
 
 #ifndef LAVRA_HOST_TEST
-/* Absent while the table is being made (apps/image.mk links twice). */
-extern const struct symbol_entry symbol_table_start[] __attribute__((weak));
-extern const struct symbol_entry symbol_table_end[] __attribute__((weak));
-extern const char symbol_names[] __attribute__((weak));
-extern char text_start[], text_end[]; /* image.ld */
-
 const char *symbol_name(uint64_t address, uint64_t *distance)
 {
 	if (address < (uint64_t)text_start || address >= (uint64_t)text_end)
 		return NULL;
-	return symbols_find(symbol_table_start, (size_t)(symbol_table_end - symbol_table_start),
-			    symbol_names, address - IMAGE_OFFSET, distance);
+	return symbols_find(symbols_start.entries, symbols_start.nentries,
+			    (const char *)&symbols_start.entries[symbols_start.nentries],
+			    address - IMAGE_OFFSET, distance);
 }
 #endif

@@ -1,5 +1,5 @@
 /*
- * Names of addresses, from the table that tools/symbols puts into an image.
+ * Names of addresses, from the table that tools/symbols puts into an image after it is linked.
  */
 #pragma once
 
@@ -7,7 +7,14 @@
 
 struct symbol_entry {
 	uint32_t offset; /* from IMAGE_OFFSET; sorted */
-	uint32_t name; /* from symbol_names */
+	uint32_t name; /* from the first name */
+};
+
+/* The last segment of an image. boot.S reads the size. */
+struct symbol_table {
+	uint32_t nentries;
+	uint32_t size; /* of all of it in memory, in bytes: whole pages */
+	struct symbol_entry entries[]; /* the names follow, each with its NUL */
 };
 
 /* The name of what contains `offset`: the last entry that does not lie behind it. NULL: none. */

@@ -24,7 +24,7 @@ trap_entries:
 	pushq $vector
 	.if vector == 2 || vector == 8 || vector == 18
 	jmp trap_own_stack
-	.elseif vector < 32
+	.elseif vector < 32 || vector == VECTOR_INT80
 	jmp trap_fault
 	.else
 	jmp trap_device

@@ -65,6 +65,11 @@ void trap_init_core(void)
 	descriptors_load(stacks[this_core]);
 }
 
+void *trap_interrupt_stack(void)
+{
+	return (void *)stacks[this_core][IST_INTERRUPT - 1];
+}
+
 bool is_kernel_text(uint64_t rip)
 {
 	return rip - (uint64_t)kernel_text_start < (uint64_t)(kernel_text_end - kernel_text_start);
@@ -80,8 +85,11 @@ static void preempt(const struct trap_frame *frame)
 void trap_interrupt(struct trap_frame *frame)
 {
 	irq_dispatch((unsigned)frame->vector);
-	if (!is_kernel_text(frame->rip) && sched_should_preempt())
+	if (is_kernel_text(frame->rip))
+		return;
+	if (sched_should_preempt())
 		preempt(frame);
+	signal_interrupted(frame);
 }
 
 void trap_exception(struct trap_frame *frame)

@@ -24,6 +24,14 @@
 
 #define TRAP_ENTRY_SIZE 16
 
+/* What 32-bit Linux programs call: given to no device, and an exception here. */
+#define VECTOR_INT80 0x80
+
+/* `vector` of a frame that the `syscall` instruction made: `error` is then the call's number. */
+#define TRAP_SYSCALL 256
+/* One that no trap made: a signal handler is about to run, or has returned. */
+#define TRAP_RETURNED 257
+
 #define TSS_IST_OFFSET(ist) (36 + ((ist)-1) * 8) /* SDM volume 3, 8.7 */
 
 #ifndef __ASSEMBLER__
@@ -48,6 +56,9 @@ int trap_create_core(core_id_t core);
 
 /* Load this core's descriptor tables. Every other core, once, in its window, interrupts off. */
 void trap_init_core(void);
+
+/* The top of this core's stack for interrupts. Interrupts off. */
+void *trap_interrupt_stack(void);
 
 /* Is `rip` in code that is never preempted? (image.ld) */
 bool is_kernel_text(uint64_t rip);

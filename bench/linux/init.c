@@ -1,7 +1,7 @@
 /*
  * The first process of the Linux guest that Lavra is compared with: loads the network
- * driver's modules, sets the address from the kernel command line (ip=A/P,G), and
- * becomes the server. Static, so that the guest holds nothing else.
+ * driver's modules, sets the address from the kernel command line (guest_ip=A/P,G), and
+ * becomes the server: what stands behind " -- " there, or /server.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -91,8 +91,10 @@ static void configure_network(void)
 	close(fd);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	static char *const server[] = { "/server", NULL };
+	char *const *command = argc > 1 ? argv + 1 : server;
 	struct rlimit files = { 65536, 65536 };
 
 	mount("proc", "/proc", "proc", 0, "");
@@ -101,6 +103,6 @@ int main(void)
 	load_modules();
 	configure_network();
 	setrlimit(RLIMIT_NOFILE, &files);
-	execl("/httpd", "httpd", NULL);
-	fail("/httpd");
+	execv(command[0], command);
+	fail(command[0]);
 }

@@ -33,5 +33,10 @@ void boot_options_parse(const char *command_line);
 extern int boot_argc;
 extern char *boot_argv[];
 
+/* Where the command line names no arguments take those that were given to the image when it was linked
+ * (lavra-gcc --arguments), split in the same way. In either, an argument $CORES becomes the number of
+ * cores that the application may use. Once, before the application starts. */
+void boot_arguments_complete(unsigned ncores);
+
 /* Parse an unsigned decimal, or with suffix K, M, G; false if `text` is not one. */
 bool boot_parse_number(const char *text, uint64_t *value);

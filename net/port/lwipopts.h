@@ -35,7 +35,6 @@
 /* ---- protocols ---- */
 
 #define LWIP_IPV4 1
-#define LWIP_IPV6 0
 #define LWIP_ETHERNET 1
 #define ETH_PAD_SIZE 0
 #define LWIP_ARP 1
@@ -63,9 +62,44 @@
 #define IP_REASSEMBLY 1
 #define IP_REASS_MAX_PBUFS 64
 #define IP_FRAG 1
+#define LWIP_HOOK_DHCP_PARSE_OPTION(netif, dhcp, state, message, type, option, len, pbuf, offset)  \
+	dhcp_option_received(option, len, pbuf, offset)
 #define LWIP_NETIF_STATUS_CALLBACK 1
 #define LWIP_NETIF_LOOPBACK 0 /* net/loopback.c crosses cores; lwIP's would not */
 #define LWIP_HAVE_LOOPIF 0
+
+/* ---- IPv6: core 0 finds addresses, all cores have them (net/config.c) ---- */
+
+#define LWIP_IPV6 1
+/* Two interfaces, one of which is the loopback: a link-local address needs no zone to tell where
+ * it is. */
+#define LWIP_IPV6_SCOPES 0
+#define LWIP_IPV6_NUM_ADDRESSES 6 /* NETWORK_ADDRESSES_MAX */
+#define LWIP_IPV6_FORWARD 0
+/* Pieces are put together and made outside lwIP (net/reassembly.c, net/path_mtu.c). */
+#define LWIP_IPV6_REASS 0
+#define LWIP_IPV6_FRAG 0
+#define LWIP_ICMP6 1
+#define LWIP_ICMP6_DATASIZE 1232
+#define LWIP_MULTICAST_PING 0
+#define LWIP_IPV6_MLD 1
+#define LWIP_IPV6_AUTOCONFIG 1
+#define LWIP_IPV6_ADDRESS_LIFETIMES 1
+#define LWIP_IPV6_DUP_DETECT_ATTEMPTS 1
+#define LWIP_IPV6_SEND_ROUTER_SOLICIT 1
+#define LWIP_IPV6_DHCP6 0
+#define LWIP_ND6_NUM_NEIGHBORS 64
+#define LWIP_ND6_NUM_DESTINATIONS 64
+#define LWIP_ND6_NUM_PREFIXES 5
+#define LWIP_ND6_NUM_ROUTERS 3
+/* One packet waits for a neighbor's address; lwIP's queue has no end. */
+#define LWIP_ND6_QUEUEING 0
+/* They would walk a list for each segment; neighbors are asked every 35 s instead. */
+#define LWIP_ND6_TCP_REACHABILITY_HINTS 0
+#define LWIP_ND6_ALLOW_RA_UPDATES 1
+#define LWIP_ND6_RDNSS_MAX_DNS_SERVERS 0 /* they would take DHCP's place; net/config.c reads them */
+#define LWIP_HOOK_IP6_ROUTE(source, destination) interface_route6(destination)
+#define LWIP_HOOK_ND6_GET_GW(netif, destination) interface_gateway6(destination)
 
 /* ---- checksums: per interface, and per received frame (net/interface.c) ---- */
 

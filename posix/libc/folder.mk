@@ -1,14 +1,20 @@
 # The C library of the images, from unmodified sources: musl, mimalloc in place of its malloc, and
-# fast string functions. Headers and objects are put together in $(sysroot).
+# fast string functions. Headers and objects are put together in $(sysroot), where tools/gcc adds
+# what lavra-gcc needs beside them.
 
 source_folder := $(BUILD)/src
 musl_source := $(source_folder)/musl
 mimalloc_source := $(source_folder)/mimalloc
 generated := $(BUILD)/gen
 
+# A package's line in the list; changes when that does.
+$(source_folder)/%.pin: FORCE
+	@mkdir -p $(@D)
+	@awk '$$1 == "$*"' tools/sources.list | cmp -s - $@ || awk '$$1 == "$*"' tools/sources.list > $@
+
 # All of them together: they come from one reading of the package archive's index.
 fetched := $(source_folder)/fetched
-$(fetched): tools/sources.list
+$(fetched): $(patsubst %,$(source_folder)/%.pin,lwip musl mimalloc)
 	$(quiet) FETCH 'lwip musl mimalloc'
 	$(Q)tools/fetch $(source_folder) lwip musl mimalloc
 	@touch $@
@@ -67,35 +73,49 @@ $(sysroot)/headers.done: $(musl_build)/config.mak $(generated)/syscall_list.h
 	@touch $@
 
 # ---- what takes the place of parts of musl; linked before it ----
+#
+# Archives, so that a program with a function of the same name keeps its own.
 
-app_cflags := -std=gnu11 -O2 -g -D_GNU_SOURCE= $(machine_flags) -nostdinc \
+libc_parts := $(BUILD)/libc
+libc_cflags := -std=gnu11 -O2 -g -D_GNU_SOURCE= $(machine_flags) -nostdinc \
 	-isystem posix/libc/include -isystem $(sysroot)/include \
 	-isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
 	-ffunction-sections -fdata-sections $(reproducible_flags)
 
 # A loop that moves bytes must not be compiled into a call of the function that it is.
-$(sysroot)/lib/string.o: posix/libc/string.c posix/libc/folder.mk | $(sysroot)/headers.done
+$(libc_parts)/string.o: posix/libc/string.c posix/libc/folder.mk | $(sysroot)/headers.done
 	$(quiet) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(app_cflags) $(warning_flags) -ffreestanding -fno-tree-loop-distribute-patterns \
+	$(Q)$(CC) $(libc_cflags) $(warning_flags) -ffreestanding -fno-tree-loop-distribute-patterns \
 		-c -o $@ $<
 
-$(sysroot)/lib/affinity.o: posix/libc/affinity.c posix/libc/folder.mk | $(sysroot)/headers.done
+$(libc_parts)/affinity.o: posix/libc/affinity.c posix/libc/folder.mk | $(sysroot)/headers.done
 	$(quiet) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(app_cflags) $(warning_flags) -c -o $@ $<
+	$(Q)$(CC) $(libc_cflags) $(warning_flags) -c -o $@ $<
 
-$(sysroot)/lib/malloc.o: posix/libc/malloc.c $(fetched) posix/libc/folder.mk \
+$(libc_parts)/malloc.o: posix/libc/malloc.c $(fetched) posix/libc/folder.mk \
 		| $(sysroot)/headers.done
 	$(quiet) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(app_cflags) -w -DNDEBUG -DMI_DEBUG=0 -DMI_STAT=0 -fvisibility=hidden \
+	$(Q)$(CC) $(libc_cflags) -w -DNDEBUG -DMI_DEBUG=0 -DMI_STAT=0 -fvisibility=hidden \
 		-ftls-model=local-exec -fno-builtin-malloc -I$(mimalloc_source)/include \
 		-I$(mimalloc_source)/src -ffile-prefix-map=$(mimalloc_source)=mimalloc -c -o $@ $<
 
-# In the order of the link.
-libc_objects := $(sysroot)/lib/string.o $(sysroot)/lib/affinity.o \
-	$(if $(filter mimalloc,$(MALLOC)),$(sysroot)/lib/malloc.o) $(sysroot)/lib/libc.a
+$(sysroot)/lib/liblavra.a: $(libc_parts)/string.o $(libc_parts)/affinity.o
+$(sysroot)/lib/mimalloc/liblavra-malloc.a: $(libc_parts)/malloc.o
+# musl's own malloc: nothing stands before it.
+$(sysroot)/lib/musl/liblavra-malloc.a:
+# All of it is in libc.a, but programs ask for the parts by name.
+empty_libraries := $(patsubst %,$(sysroot)/lib/lib%.a,m pthread dl rt util crypt resolv xnet)
+
+libc_archives := $(sysroot)/lib/liblavra.a $(empty_libraries) \
+	$(foreach malloc,mimalloc musl,$(sysroot)/lib/$(malloc)/liblavra-malloc.a)
+$(libc_archives): posix/libc/folder.mk
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) rcD $@ $(filter %.o,$^)
+libc_archives += $(sysroot)/lib/libc.a
 
 .PHONY: libc
-libc: $(sysroot)/lib/string.o $(sysroot)/lib/affinity.o $(sysroot)/lib/malloc.o $(sysroot)/lib/libc.a
+libc: $(libc_archives)

@@ -131,8 +131,9 @@ static long read_word(void *argument)
 	return *(volatile long *)argument;
 }
 
-static void ignore_frame(paddr_t frame, size_t size, void *argument)
+static void ignore_frame(paddr_t frame, size_t size, unsigned protection, void *argument)
 {
+	(void)protection;
 	(void)frame;
 	(void)size;
 	(void)argument;

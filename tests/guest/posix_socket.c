@@ -181,8 +181,7 @@ TEST(socket_errors)
 	char byte = 0;
 
 	errno = 0;
-	CHECK(socket(AF_INET6, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT);
-	CHECK(socket(AF_UNIX, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT);
+	CHECK(socket(AF_PACKET, SOCK_RAW, 0) == -1 && errno == EAFNOSUPPORT);
 	CHECK(recv(fd, &byte, 1, 0) == -1 && errno == ENOTCONN);
 	CHECK(accept(fd, NULL, NULL) == -1 && errno == EINVAL);
 	CHECK(lseek(fd, 0, SEEK_SET) == -1 && errno == ESPIPE);

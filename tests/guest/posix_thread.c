@@ -583,7 +583,8 @@ TEST(futex_calls)
 	CHECK_EQ(errno, ETIMEDOUT);
 	CHECK_EQ(syscall(SYS_futex, NULL, 0, 7, NULL, NULL, 0), -1);
 	CHECK_EQ(errno, EFAULT);
-	CHECK_EQ(syscall(SYS_futex, &word, 6, 7, NULL, NULL, 0), -1);
+	/* FUTEX_WAIT_REQUEUE_PI */
+	CHECK_EQ(syscall(SYS_futex, &word, 11, 7, NULL, NULL, 0), -1);
 	CHECK_EQ(errno, ENOSYS);
 	CHECK_EQ(syscall(SYS_futex, &word, 1, INT_MAX, NULL, NULL, 0), 0);
 

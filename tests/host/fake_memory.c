@@ -211,6 +211,14 @@ static bool is_mapped(vaddr_t address)
 	return region && (region->huge || region->entry[index_of(address)].protection);
 }
 
+/* What an entry holds. */
+static unsigned entry_protection(unsigned protection)
+{
+	if (protection & PAGE_COPIED_FIRST)
+		protection &= ~PAGE_WRITE;
+	return protection | HELD;
+}
+
 int arch_map(vaddr_t address, paddr_t physical, size_t size, unsigned protection)
 {
 	bool huge = is_aligned(address | physical | size, HUGE_PAGE_SIZE);
@@ -235,7 +243,7 @@ int arch_map(vaddr_t address, paddr_t physical, size_t size, unsigned protection
 		if (huge)
 			free_table(region);
 		region->huge = huge;
-		*entry = (struct entry){ physical + done, protection | HELD };
+		*entry = (struct entry){ physical + done, entry_protection(protection) };
 	}
 	return 0;
 }
@@ -284,9 +292,11 @@ static void for_each_page(vaddr_t address, size_t size,
 static void narrow_page(struct region *region, struct entry *entry, vaddr_t address, size_t size,
 			void *protection)
 {
-	if (entry->protection & 7 & ~*(unsigned *)protection)
+	unsigned kept = entry->protection & (PAGE_BORROWED | PAGE_COPIED_FIRST);
+
+	if (entry->protection & PAGE_ACCESS & ~*(unsigned *)protection)
 		make_stale(address, entry->frame);
-	entry->protection = *(unsigned *)protection | HELD;
+	entry->protection = entry_protection(*(unsigned *)protection | kept);
 }
 
 int arch_protect(vaddr_t address, size_t size, unsigned protection)
@@ -300,7 +310,7 @@ int arch_protect(vaddr_t address, size_t size, unsigned protection)
 }
 
 struct release {
-	void (*function)(paddr_t, size_t, void *);
+	arch_release *function;
 	void *argument;
 };
 
@@ -308,16 +318,15 @@ static void unmap_page(struct region *region, struct entry *entry, vaddr_t addre
 		       void *argument)
 {
 	struct release *release = argument;
-	paddr_t frame = entry->frame;
+	struct entry old = *entry;
 
 	region->huge = false;
 	*entry = (struct entry){ 0 };
-	make_stale(address, frame);
-	release->function(frame, size, release->argument);
+	make_stale(address, old.frame);
+	release->function(old.frame, size, old.protection & ~HELD, release->argument);
 }
 
-int arch_unmap(vaddr_t address, size_t size, void (*function)(paddr_t, size_t, void *),
-	       void *argument)
+int arch_unmap(vaddr_t address, size_t size, arch_release *function, void *argument)
 {
 	struct release release = { function, argument };
 	size_t before;

@@ -6,7 +6,8 @@
 #   fuzz_NAME.c          LLVMFuzzerTestOneInput(), run for FUZZ_RUNS inputs
 #
 # A line `links: mm/frame.c posix/x.c` in the first comment names the kernel sources under test; the
-# word `lwip` stands for lwIP's. A line `libraries: -lx` names libraries of this system.
+# word `lwip` stands for lwIP's, `network` for those and all of net/. A line `libraries: -lx` names
+# libraries of this system.
 # tests/host/support.c stands in for the console; a failed assertion or panic fails the test, and
 # expect_assert_failure() expects one.
 
@@ -27,7 +28,8 @@ host_kind = $(if $(filter fuzz_%,$(1)),fuzzer,$(if $(filter %_threads,$(1)),thre
 host_link_words = $(shell sed -n '1,20s/.*links: *\([^*]*\).*/\1/p' tests/host/$(1).c)
 host_libraries = $(shell sed -n '1,20s/.*libraries: *\([^*]*\).*/\1/p' tests/host/$(1).c)
 host_links = $(foreach word,$(host_link_words),\
-	$(if $(filter lwip,$(word)),$(lwip_files:%=$(lwip_source)/src/%),$(word)))
+	$(if $(filter lwip network,$(word)),$(lwip_files:%=$(lwip_source)/src/%) \
+		$(if $(filter network,$(word)),$(lwip_glue_sources)),$(word)))
 
 $(foreach kind,address thread fuzzer,$(eval $(call flags_file,$(kind))))
 

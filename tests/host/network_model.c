@@ -10,7 +10,8 @@
 #include "mm/frame.h"
 #include "mm/object.h"
 #include "net/checksum.h"
-#include "net/interface.h"
+#include "net/config.h"
+#include "net/interface6.h"
 #include "net/net.h"
 #include "sched/thread.h"
 #include "smp/core.h"
@@ -27,6 +28,10 @@ void (*model_sniffer)(const uint8_t *frame, uint32_t len);
 
 CORE_LOCAL struct counters counters;
 CORE_LOCAL struct thread *current;
+
+const struct address model_address6 = { .bytes = { 0x20, 1, 0xd, 0xb8, [15] = 1 } };
+const struct address mirror_address6 = { .bytes = { 0x20, 1, 0xd, 0xb8, [15] = 2 } };
+static const struct address link_local = { .bytes = { 0xfe, 0x80, [11] = 0xff, 0xfe, [15] = 1 } };
 
 static uint64_t random_state = 88172645463325252ull;
 
@@ -311,14 +316,26 @@ unsigned virtio_net_receive(unsigned queue, struct packet **packets, unsigned ma
 	return count;
 }
 
+static void swap(uint8_t *a, uint8_t *b, size_t len)
+{
+	uint8_t kept[16];
+
+	memcpy(kept, a, len);
+	memcpy(a, b, len);
+	memcpy(b, kept, len);
+}
+
 static void mirror_ip(uint8_t *frame, uint32_t len)
 {
-	uint8_t address[4];
 	uint64_t at_ns = model.now_ns + NS_PER_MS;
 
-	memcpy(address, frame + 26, 4);
-	memcpy(frame + 26, frame + 30, 4);
-	memcpy(frame + 30, address, 4);
+	/* What is for a group nobody else hears. */
+	if (frame[0] & 1)
+		return;
+	if (frame[12] == 0x86)
+		swap(frame + 22, frame + 38, 16);
+	else
+		swap(frame + 26, frame + 30, 4);
 	memcpy(frame + 6, frame, 6);
 	memcpy(frame, mac, 6);
 	if (model_random() % 1000 < model.delayed_per_1000)
@@ -345,9 +362,56 @@ static void answer_arp(uint8_t *frame)
 	model_inject(frame, 42);
 }
 
+uint32_t model_icmp6_frame(uint8_t *frame, const struct address *source,
+			   const struct address *destination, uint8_t hop_limit,
+			   const void *message, uint32_t len)
+{
+	static const uint8_t ethernet[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd };
+	uint8_t *ip = frame + sizeof(ethernet), *icmp = ip + 40;
+	uint16_t sum;
+
+	memcpy(frame, ethernet, sizeof(ethernet));
+	memset(ip, 0, 40);
+	ip[0] = 0x60;
+	ip[4] = (uint8_t)(len >> 8);
+	ip[5] = (uint8_t)len;
+	ip[6] = 58;
+	ip[7] = hop_limit;
+	memcpy(ip + 8, source->bytes, 16);
+	memcpy(ip + 24, destination->bytes, 16);
+	memcpy(icmp, message, len);
+	memset(icmp + 2, 0, 2);
+	sum = (uint16_t)~checksum_fold((uint64_t)internet_checksum(ip + 8, 32) +
+				       internet_checksum(icmp, (int)len) +
+				       __builtin_bswap16((uint16_t)len) + __builtin_bswap16(58));
+	memcpy(icmp + 2, &sum, 2);
+	return (uint32_t)sizeof(ethernet) + 40 + len;
+}
+
+/* The same for IPv6; who only tries an address hears nothing. */
+static bool answer_solicitation(const uint8_t *frame, uint32_t len)
+{
+	uint8_t answer[128], message[32] = { 136, 0, 0, 0, 0x60 };
+	static const uint8_t option[] = { 2, 1, 2, 0, 0, 0, 0, 2 };
+	struct address asker, target;
+
+	if (len < 78 || frame[12] != 0x86 || frame[20] != 58 || frame[54] != 135)
+		return false;
+	memcpy(&asker, frame + 22, 16);
+	memcpy(&target, frame + 62, 16);
+	if (address_is_any6(&asker) || model.neighbors_silent)
+		return true;
+	memcpy(message + 8, &target, 16);
+	memcpy(message + 24, option, 8);
+	model_inject(answer, model_icmp6_frame(answer, &target, &asker, 255, message, 32));
+	return true;
+}
+
 static void transmit(uint8_t *frame, uint32_t len)
 {
 	model.frames_sent++;
+	if (answer_solicitation(frame, len))
+		return;
 	if (frame[12] == 8 && frame[13] == 6)
 		answer_arp(frame);
 	else if (model_sniffer)
@@ -442,38 +506,60 @@ void model_start(unsigned queue_pairs)
 {
 	model_start_unconfigured(queue_pairs);
 	interface_set_address(MODEL_ADDRESS, 0x00ffffff, MIRROR_ADDRESS);
+	network_config.static_address6 = model_address6;
+	network_config.static_prefix6 = 64;
+	network_config.addresses6[0] = (struct network_address6){ link_local, true, false };
+	network_config.addresses6[1] = (struct network_address6){ model_address6, true, false };
+	interface_set_addresses6(&network_config);
 	model_run(100);
+	model.objects = 0; /* the groups of our addresses stay */
 }
 
 /* ---- sockets ---- */
 
-struct sockaddr_in model_address(uint32_t address, uint16_t port)
+struct socket_address model_address(uint32_t address, uint16_t port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET,
-				     .sin_addr.s_addr = address,
-				     .sin_port = __builtin_bswap16(port) };
+	return (struct socket_address){
+		.length = sizeof(struct sockaddr_in),
+		.in = { .sin_family = AF_INET,
+			.sin_addr.s_addr = address,
+			.sin_port = __builtin_bswap16(port) },
+	};
+}
+
+struct socket_address model_socket_address6(const struct address *address, uint16_t port)
+{
+	struct socket_address result = {
+		.length = sizeof(struct sockaddr_in6),
+		.in6 = { .sin6_family = AF_INET6,
+			 .sin6_port = __builtin_bswap16(port),
+			 .sin6_scope_id = address_is_link_local(address) ? 2 : 0 },
+	};
+
+	memcpy(&result.in6.sin6_addr, address->bytes, 16);
+	return result;
 }
 
 struct socket *model_listen(uint16_t port, int backlog)
 {
-	struct sockaddr_in address = model_address(0, port);
+	struct socket_address address = model_address(0, port);
 	int error;
 	struct socket *socket = socket_create(AF_INET, SOCK_STREAM, 0, &error);
 
 	assert(socket);
-	assert(socket_bind(socket, (struct sockaddr *)&address, sizeof(address)) == 0);
+	assert(socket_bind(socket, &address) == 0);
 	assert(socket_listen(socket, backlog) == 0);
 	return socket;
 }
 
 struct socket *model_connect(uint32_t address, uint16_t port)
 {
-	struct sockaddr_in to = model_address(address, port);
+	struct socket_address to = model_address(address, port);
 	int error;
 	struct socket *socket = socket_create(AF_INET, SOCK_STREAM, 0, &error);
 
 	assert(socket);
-	error = socket_connect(socket, (struct sockaddr *)&to, sizeof(to));
+	error = socket_connect(socket, &to);
 	assert(error == -EINPROGRESS);
 	return socket;
 }
@@ -482,12 +568,12 @@ ssize_t model_send(struct socket *socket, const void *data, size_t len)
 {
 	struct iovec iov = { (void *)data, len };
 
-	return socket_send(socket, &iov, 1, 0, NULL);
+	return socket_send(socket, &iov, 1, 0, NULL, NULL);
 }
 
 ssize_t model_receive(struct socket *socket, void *data, size_t len)
 {
 	struct iovec iov = { data, len };
 
-	return socket_receive(socket, &iov, 1, 0, NULL);
+	return socket_receive(socket, &iov, 1, 0, NULL, NULL);
 }

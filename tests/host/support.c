@@ -15,6 +15,7 @@
 WEAK unsigned ncores = 1;
 WEAK struct core cores[MAX_CORES];
 WEAK CORE_LOCAL core_id_t this_core;
+WEAK uint64_t process_signal_pending; /* sched/thread.h: nobody sends signals here */
 
 WEAK int kvsnprintf(char *buffer, size_t size, const char *format, va_list args)
 {

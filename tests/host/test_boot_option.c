@@ -46,6 +46,27 @@ static void arguments(void **state)
 	assert_null(boot_argv[7]);
 }
 
+/* As lavra-link makes them. */
+char image_arguments[] = "-c '/etc/a b' $CORES x$CORES";
+
+static void arguments_of_the_image(void **state)
+{
+	assert_int_equal(parse("number=1 -- -t $CORES"), 0);
+	boot_arguments_complete(4);
+	assert_int_equal(boot_argc, 3); /* the command line goes before */
+	assert_string_equal(boot_argv[1], "-t");
+	assert_string_equal(boot_argv[2], "4");
+
+	assert_int_equal(parse("number=1"), 0);
+	boot_arguments_complete(64);
+	assert_int_equal(boot_argc, 5);
+	assert_string_equal(boot_argv[1], "-c");
+	assert_string_equal(boot_argv[2], "/etc/a b");
+	assert_string_equal(boot_argv[3], "64");
+	assert_string_equal(boot_argv[4], "x$CORES");
+	assert_null(boot_argv[5]);
+}
+
 static void refused(void **state)
 {
 	assert_int_not_equal(parse("colour=blue"), 0);
@@ -104,6 +125,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options), cmocka_unit_test(arguments),
+		cmocka_unit_test(arguments_of_the_image),
 		cmocka_unit_test(refused), cmocka_unit_test(long_lines),
 		cmocka_unit_test(numbers),
 	};

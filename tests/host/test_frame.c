@@ -21,6 +21,11 @@ static paddr_t ram;
 static size_t initial_free;
 static uint8_t owned[PAGES]; /* by the test */
 
+/* At the end, what a loader has brought: free later. */
+#define MODULE_PAGES 300
+#define MODULE_PAGE (PAGES - MODULE_PAGES)
+static bool module_is_free;
+
 /* Holes of awkward sizes, as firmware leaves them, and a range that is out of reach. */
 static int setup(void **state)
 {
@@ -34,7 +39,10 @@ static int setup(void **state)
 	info.nranges = 4;
 	info.ranges[0] = (struct memory_range){ ram + PAGE_SIZE, ram + 159 * PAGE_SIZE };
 	info.ranges[1] = (struct memory_range){ ram + (1 << 20), ram + (7 << 20) + PAGE_SIZE };
-	info.ranges[2] = (struct memory_range){ ram + (7 << 20) + 3 * PAGE_SIZE, end };
+	info.ranges[2] =
+	    (struct memory_range){ ram + (7 << 20) + 3 * PAGE_SIZE, ram + MODULE_PAGE * PAGE_SIZE };
+	info.nmodules = 1;
+	info.modules[0] = (struct memory_range){ ram + MODULE_PAGE * PAGE_SIZE + 5, end - 7 };
 	info.ranges[3] = (struct memory_range){ end + (1ul << 40), end + (1ul << 40) + (1 << 20) };
 	frame_init(&info);
 	initial_free = frame_free_count();
@@ -43,6 +51,8 @@ static int setup(void **state)
 
 static bool is_in_hole(size_t page)
 {
+	if (page >= MODULE_PAGE && !module_is_free)
+		return true;
 	return page == 0 || (page >= 159 && page < 256) || (page > 7 * 256 && page < 7 * 256 + 3);
 }
 
@@ -80,9 +90,9 @@ static size_t largest_blocks(void)
 static void counts_what_there_is(void **state)
 {
 	/* The states of 8192 pages take two. */
-	assert_int_equal(frame_total(), PAGES - 1 - 97 - 2 - 2);
+	assert_int_equal(frame_total(), PAGES - 1 - 97 - 2 - 2 - MODULE_PAGES);
 	assert_int_equal(initial_free, frame_total());
-	assert_int_equal(largest_blocks(), 6);
+	assert_int_equal(largest_blocks(), 5);
 	assert_int_equal(frame_free_count(), initial_free);
 }
 
@@ -150,7 +160,7 @@ static void all_memory_can_be_used(void **state)
 	while (count--)
 		give(frames[count], 0);
 	assert_int_equal(frame_free_count(), initial_free);
-	assert_int_equal(largest_blocks(), 6);
+	assert_int_equal(largest_blocks(), 5);
 	free(frames);
 }
 
@@ -163,7 +173,7 @@ static void parts_can_be_freed_alone(void **state)
 		frame_free(block + page * PAGE_SIZE, 0);
 	assert_int_equal(frame_free_count(), initial_free - 1);
 	frame_free(block, 0);
-	assert_int_equal(largest_blocks(), 6);
+	assert_int_equal(largest_blocks(), 5);
 	assert_int_equal(frame_free_count(), initial_free);
 }
 
@@ -319,6 +329,30 @@ static void a_page_fault_meanwhile_does_no_harm(void **state)
 	all_is_there();
 }
 
+/* Page by page and in large pieces, it joins what is around it. */
+static void a_module_is_free_at_the_end(void **state)
+{
+	paddr_t start = ram + MODULE_PAGE * PAGE_SIZE;
+	unsigned before = largest_blocks();
+
+	module_is_free = true;
+	frame_add(start, start + PAGE_SIZE);
+	frame_add(start + PAGE_SIZE, start + 100 * PAGE_SIZE);
+	frame_add(start + 100 * PAGE_SIZE, ram + RAM);
+	assert_int_equal(frame_free_count(), initial_free + MODULE_PAGES);
+	assert_int_equal(frame_total(), initial_free + MODULE_PAGES);
+	assert_true(largest_blocks() > before);
+	/* What has no states is lost, and does no harm. */
+	frame_add(ram + RAM + (1ul << 40), ram + RAM + (1ul << 40) + PAGE_SIZE);
+	frame_add(PAGE_SIZE, 2 * PAGE_SIZE);
+	assert_int_equal(frame_total(), initial_free + MODULE_PAGES);
+	initial_free += MODULE_PAGES;
+	random_blocks_never_overlap(state);
+	take_pages(PAGES);
+	assert_int_equal(npages, initial_free);
+	give_pages(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +365,7 @@ int main(void)
 		cmocka_unit_test(marks_belong_to_whole_blocks),
 		cmocka_unit_test(reserves_are_reclaimed_first),
 		cmocka_unit_test(a_page_fault_meanwhile_does_no_harm),
+		cmocka_unit_test(a_module_is_free_at_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -1,7 +1,7 @@
 /*
  * Wait queues and futexes, with host threads in place of ours: each is a core that runs one thread.
  *
- * links: sched/wait_queue.c posix/futex.c
+ * links: sched/wait_queue.c posix/futex.c posix/futex_pi.c
  */
 #include "posix/futex.h"
 #include "posix/syscall.h"
@@ -30,8 +30,11 @@ enum {
 	CMP_REQUEUE = 4,
 	WAKE_OP = 5,
 	LOCK_PI = 6,
+	UNLOCK_PI = 7,
+	TRYLOCK_PI = 8,
 	WAIT_BITSET = 9,
 	WAKE_BITSET = 10,
+	WAIT_REQUEUE_PI = 11,
 	PRIVATE = 128,
 	REALTIME = 256,
 };
@@ -116,6 +119,19 @@ bool thread_block_interruptible(uint64_t deadline_ns)
 bool signal_restarts(bool may_restart)
 {
 	(void)may_restart;
+	abort();
+}
+
+/* Owners of locks: all alive. */
+struct thread *thread_find(int tid)
+{
+	static struct thread somebody;
+
+	return tid > 0 ? &somebody : NULL;
+}
+
+bool signal_always_restarts(void)
+{
 	abort();
 }
 
@@ -210,16 +226,21 @@ static void *wait_on_futex(void *argument)
 	return NULL;
 }
 
-static void start_waiting(struct waiting *waiting, uint32_t *address, uint32_t bits)
+static void start(struct waiting *waiting, int tid, uint32_t *address, int operation, uint32_t bits)
 {
-	fake_init(&waiting->fake, 100);
+	fake_init(&waiting->fake, tid);
 	waiting->address = address;
-	waiting->operation = WAIT_BITSET | PRIVATE;
+	waiting->operation = operation | PRIVATE;
 	waiting->value = *address;
 	waiting->bits = bits;
 	waiting->timeout = NULL;
 	assert_int_equal(pthread_create(&waiting->host, NULL, wait_on_futex, waiting), 0);
 	wait_until_blocked(&waiting->fake);
+}
+
+static void start_waiting(struct waiting *waiting, uint32_t *address, uint32_t bits)
+{
+	start(waiting, 100, address, WAIT_BITSET, bits);
 }
 
 static void joined(struct waiting *waiting, long result)
@@ -254,7 +275,7 @@ static void refuses_what_linux_refuses(void **state)
 	assert_int_equal(sys_futex(&word, WAIT, 0, &negative, NULL, 0), -EINVAL);
 	assert_int_equal(sys_futex(&word, WAIT_BITSET, 0, NULL, NULL, 0), -EINVAL);
 	assert_int_equal(sys_futex(&word, WAKE_BITSET, 1, NULL, NULL, 0), -EINVAL);
-	assert_int_equal(sys_futex(&word, LOCK_PI, 0, NULL, NULL, 0), -ENOSYS);
+	assert_int_equal(sys_futex(&word, WAIT_REQUEUE_PI, 0, NULL, NULL, 0), -ENOSYS);
 	assert_int_equal(sys_futex(&word, FD, 0, NULL, NULL, 0), -ENOSYS);
 	assert_int_equal(sys_futex(&word, WAKE | REALTIME, 1, NULL, NULL, 0), -ENOSYS);
 	assert_int_equal(sys_futex(&word, REQUEUE, -1, NULL, &second_word, 0), -EINVAL);
@@ -414,6 +435,65 @@ static void a_dead_thread_leaves_its_mutexes(void **state)
 	assert_int_equal(pending.lock, 0x40000000u);
 }
 
+/* ---- locks with an owner ---- */
+
+#define WAITERS 0x80000000u
+#define OWNER_DIED 0x40000000u
+
+static void a_lock_is_passed_on_in_order(void **state)
+{
+	struct waiting a, b;
+
+	assert_int_equal(sys_futex(&word, LOCK_PI, 0, NULL, NULL, 0), 0);
+	assert_int_equal(word, 1);
+	start(&a, 100, &word, LOCK_PI, 0);
+	assert_int_equal(word, 1 | WAITERS);
+	start(&b, 101, &word, LOCK_PI, 0);
+	/* Nobody else wakes them, and nothing moves them. */
+	assert_int_equal(sys_futex(&word, WAKE, INT_MAX, NULL, NULL, 0), 0);
+	assert_int_equal(sys_futex(&word, REQUEUE, 1, (struct timespec *)INT_MAX, &second_word, 0),
+			 0);
+	assert_int_equal(sys_futex(&word, UNLOCK_PI, 0, NULL, NULL, 0), 0);
+	joined(&a, 0);
+	assert_int_equal(word, 100 | WAITERS);
+	assert_int_equal(sys_futex(&word, TRYLOCK_PI, 0, NULL, NULL, 0), -EAGAIN);
+	assert_int_equal(sys_futex(&word, UNLOCK_PI, 0, NULL, NULL, 0), -EPERM);
+	current = &a.fake.thread;
+	assert_int_equal(sys_futex(&word, UNLOCK_PI, 0, NULL, NULL, 0), 0);
+	joined(&b, 0);
+	assert_int_equal(word, 101);
+	current = &b.fake.thread;
+	assert_int_equal(sys_futex(&word, LOCK_PI, 0, NULL, NULL, 0), -EDEADLK);
+	assert_int_equal(sys_futex(&word, UNLOCK_PI, 0, NULL, NULL, 0), 0);
+	assert_int_equal(word, 0);
+}
+
+static void a_dead_owner_leaves_its_locks(void **state)
+{
+	struct entry robust = { .lock = 7 };
+	struct head head = { .offset = offsetof(struct entry, lock) };
+	struct thread dead = { .tid = 7, .robust_list = &head }, next_dead = { .tid = 100 };
+	struct waiting a, b, c;
+
+	/* By the list of robust mutexes, whose entries are marked. */
+	head.next = (struct entry *)((uintptr_t)&robust | 1);
+	robust.next = (struct entry *)&head;
+	start(&a, 100, &robust.lock, LOCK_PI, 0);
+	start(&b, 101, &robust.lock, LOCK_PI, 0);
+	/* By what the C library wrote, and by nothing at all. */
+	word = 7;
+	start(&c, 102, &word, LOCK_PI, 0);
+	word = OWNER_DIED;
+	futex_thread_ended(&dead);
+	joined(&a, 0);
+	joined(&c, 0);
+	assert_int_equal(robust.lock, 100 | WAITERS | OWNER_DIED);
+	assert_int_equal(word, 102 | OWNER_DIED);
+	futex_thread_ended(&next_dead);
+	joined(&b, 0);
+	assert_int_equal(robust.lock, 101 | OWNER_DIED);
+}
+
 static void a_circular_robust_list_ends(void **state)
 {
 	struct entry a = { .lock = 7 }, b = { .lock = 7 };
@@ -560,6 +640,8 @@ int main(void)
 		cmocka_unit_test_setup(requeues_within_one_queue, setup),
 		cmocka_unit_test_setup(wake_op_operates_and_compares, setup),
 		cmocka_unit_test_setup(a_dead_thread_leaves_its_mutexes, setup),
+		cmocka_unit_test_setup(a_lock_is_passed_on_in_order, setup),
+		cmocka_unit_test_setup(a_dead_owner_leaves_its_locks, setup),
 		cmocka_unit_test_setup(a_circular_robust_list_ends, setup),
 		cmocka_unit_test_setup(wakes_and_timeouts_race, setup),
 		cmocka_unit_test_setup(timeouts_race_with_moving_between_queues, setup),

@@ -131,7 +131,14 @@ static void test_publish(void **state)
 
 static void test_refusals(void **state)
 {
-	refuse("", "which image");
+	refuse("", "which image or program");
+	refuse("x --env", "wants a value");
+	refuse("x --env PATH", "NAME=VALUE");
+	refuse("x --env =x", "NAME=VALUE");
+	refuse("x --aslr maybe", "on or off");
+	refuse("x --initrd a --initrd b", "given once");
+	refuse("x --files a --files b", "given once");
+	refuse("x --files=", "takes a path");
 	refuse("a b", "one image at a time");
 	refuse("x --colour", "unknown option '--colour'");
 	refuse("x --net bridge", "--net");
@@ -143,6 +150,16 @@ static void test_refusals(void **state)
 	refuse("x --append --", "--");
 }
 
+static const char *build(struct command *command, const struct options *options, bool kvm)
+{
+	const struct surroundings surroundings = { .image = options->image,
+						   .initrd = options->initrd,
+						   .status_path = "/status",
+						   .kvm = kvm };
+
+	return command_build(command, options, &surroundings);
+}
+
 /* The command's words, joined by blanks. */
 static const char *command_line(const char *line, bool kvm)
 {
@@ -152,7 +169,7 @@ static const char *command_line(const char *line, bool kvm)
 	size_t len = 0;
 
 	accept(&options, line);
-	assert_null(command_build(&command, &options, kvm, false, "/status"));
+	assert_null(build(&command, &options, kvm));
 	for (unsigned i = 0; i < command.nwords; i++)
 		len += snprintf(text + len, sizeof(text) - len, "%s ", command.words[i]);
 	command_free(&command);
@@ -183,6 +200,10 @@ static void test_command(void **state)
 	       "-append ip=10.0.0.2/24 cores=1 -- a b ");
 	expect("x --machine microvm --ip dhcp", false,
 	       "-append pci=0xe0000000,0xc0000000,512M ip=dhcp ");
+	expect("x --initrd y", false, "-kernel x -initrd y ");
+	assert_null(strstr(command_line("x", false), "-initrd"));
+	expect("x --aslr off --env A=b --env C= -- d", false,
+	       "-append aslr=off env=A=b env=C= -- d ");
 	expect("x", false, "-chardev file,id=status,path=/status ");
 	assert_null(strstr(command_line("x --net none", false), "-netdev"));
 	assert_null(strstr(command_line("x", false), "-append"));
@@ -194,18 +215,34 @@ static void test_arguments_are_quoted(void **state)
 {
 	char *argv[] = { "x", "--", "two words", "", "it's", "plain", "a\"b" };
 	char *both[] = { "x", "--", "it's \"both\"" };
+	char *variables[] = { "x", "--env", "A=two words", "--env", "B=it's" };
+	static char long_word[4100];
+	char *long_line[] = { "x", "--env", long_word };
 	struct options options;
 	struct command command;
 
 	assert_null(options_parse(&options, 7, argv));
-	assert_null(command_build(&command, &options, false, false, "/status"));
+	assert_null(build(&command, &options, false));
 	assert_string_equal(command.words[command.nwords - 1],
 			    "-- 'two words' '' \"it's\" plain 'a\"b'");
 	command_free(&command);
 	options_free(&options);
 
 	assert_null(options_parse(&options, 3, both));
-	assert_non_null(command_build(&command, &options, false, false, "/status"));
+	assert_non_null(build(&command, &options, false));
+	options_free(&options);
+
+	assert_null(options_parse(&options, 5, variables));
+	assert_null(build(&command, &options, false));
+	assert_string_equal(command.words[command.nwords - 1], "'env=A=two words' \"env=B=it's\" ");
+	command_free(&command);
+	options_free(&options);
+
+	/* The image could not take it. */
+	memset(long_word, 'x', sizeof(long_word) - 1);
+	memcpy(long_word, "A=", 2);
+	assert_null(options_parse(&options, 3, long_line));
+	assert_non_null(strstr(build(&command, &options, false), "4095"));
 	options_free(&options);
 }
 

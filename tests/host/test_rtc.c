@@ -120,9 +120,27 @@ static void a_wrong_century_is_ignored(void **state)
 	assert_int_equal(rtc_decode(&r), 1700000000);
 }
 
+static void what_was_told_is_finer(void **state)
+{
+	const uint64_t rtc = 1700000000, ms = rtc * 1000;
+
+	assert_int_equal(wall_clock_guess(rtc, ms + 250), (ms + 250) * NS_PER_MS);
+	/* The machine took a while to come here. */
+	assert_int_equal(wall_clock_guess(rtc, ms - 5000), ms * NS_PER_MS);
+	/* Not told, or nonsense. */
+	assert_int_equal(wall_clock_guess(rtc, 0), (ms + 500) * NS_PER_MS);
+	assert_int_equal(wall_clock_guess(rtc, ms + 1000), (ms + 500) * NS_PER_MS);
+	assert_int_equal(wall_clock_guess(rtc, ms - 61000), (ms + 500) * NS_PER_MS);
+	assert_int_equal(wall_clock_guess(rtc, UINT64_MAX), (ms + 500) * NS_PER_MS);
+	/* No real-time clock. */
+	assert_int_equal(wall_clock_guess(0, ms), ms * NS_PER_MS);
+	assert_int_equal(wall_clock_guess(0, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_told_is_finer),
 		cmocka_unit_test(every_format_and_day_is_read),
 		cmocka_unit_test(noon_and_midnight),
 		cmocka_unit_test(a_leap_day_exists_in_leap_years_only),

@@ -1,9 +1,6 @@
 /*
  * Sockets beyond TCP's data: options, errors, UDP, several listeners, frames in parts.
- * links: tests/host/network_model.c sched/timer.c lwip net/checksum.c net/config.c net/flow.c
- * links: net/frame.c net/interface.c net/isn.c net/listener.c net/loopback.c net/neighbor.c
- * links: net/net.c net/packet_pbuf.c net/ports.c net/pressure.c net/segment.c net/socket.c
- * links: net/socket_option.c net/steering.c net/tcp_socket.c net/udp_socket.c
+ * links: tests/host/network_model.c sched/timer.c network
  */
 #include "tests/host/network_model.h"
 
@@ -32,16 +29,16 @@ static struct socket *make(int type)
 
 static int bind_to(struct socket *socket, uint32_t address, uint16_t port)
 {
-	struct sockaddr_in in = model_address(address, port);
+	struct socket_address in = model_address(address, port);
 
-	return socket_bind(socket, (struct sockaddr *)&in, sizeof(in));
+	return socket_bind(socket, &in);
 }
 
 static int connect_to(struct socket *socket, uint32_t address, uint16_t port)
 {
-	struct sockaddr_in in = model_address(address, port);
+	struct socket_address in = model_address(address, port);
 
-	return socket_connect(socket, (struct sockaddr *)&in, sizeof(in));
+	return socket_connect(socket, &in);
 }
 
 static int set(struct socket *socket, int level, int name, int value)
@@ -63,7 +60,8 @@ static void what_cannot_be_made(void **state)
 	static const struct {
 		int family, type, protocol, error;
 	} cases[] = {
-		{ AF_INET6, SOCK_STREAM, 0, -EAFNOSUPPORT },
+		{ AF_APPLETALK, SOCK_STREAM, 0, -EAFNOSUPPORT },
+		{ AF_INET6, SOCK_RAW, 0, -ESOCKTNOSUPPORT },
 		{ AF_UNIX, SOCK_STREAM, 0, -EAFNOSUPPORT },
 		{ AF_INET, SOCK_RAW, 0, -ESOCKTNOSUPPORT },
 		{ AF_INET, SOCK_STREAM, IPPROTO_UDP, -EPROTONOSUPPORT },
@@ -118,7 +116,7 @@ static void options_are_kept(void **state)
 static void calls_out_of_place(void **state)
 {
 	struct socket *listener = model_listen(80, 4), *client = make(SOCK_STREAM), *other;
-	struct sockaddr_in address;
+	struct socket_address address;
 	char byte;
 	int error;
 
@@ -144,8 +142,8 @@ static void calls_out_of_place(void **state)
 	model_run(50);
 	assert_int_equal(connect_to(client, MIRROR_ADDRESS, 80), -EISCONN);
 	assert_int_equal(socket_local_address(client, &address), 0);
-	assert_int_equal(address.sin_addr.s_addr, MODEL_ADDRESS);
-	assert_int_equal(address.sin_port, __builtin_bswap16(8080));
+	assert_int_equal(address.in.sin_addr.s_addr, MODEL_ADDRESS);
+	assert_int_equal(address.in.sin_port, __builtin_bswap16(8080));
 	assert_int_equal(socket_listen(client, 1), -EINVAL);
 	assert_int_equal(get(listener, SOL_SOCKET, SO_ACCEPTCONN), 1);
 	assert_int_equal(connect_to(listener, MIRROR_ADDRESS, 80), -EISCONN);
@@ -278,27 +276,27 @@ static void nagle_does_not_hold_the_end_of_a_response(void **state)
 static void datagrams(void **state)
 {
 	struct socket *server = make(SOCK_DGRAM), *client = make(SOCK_DGRAM);
-	struct sockaddr_in to = model_address(MIRROR_ADDRESS, 53), from;
+	struct socket_address to = model_address(MIRROR_ADDRESS, 53), from;
 	char buffer[8];
 	struct iovec iov = { "question", 8 }, in = { buffer, 4 };
 
 	assert_int_equal(bind_to(server, 0, 53), 0);
-	assert_int_equal(socket_send(client, &iov, 1, 0, NULL), -EDESTADDRREQ);
-	assert_int_equal(socket_send(client, &iov, 1, 0, &to), 8);
+	assert_int_equal(socket_send(client, &iov, 1, 0, NULL, NULL), -EDESTADDRREQ);
+	assert_int_equal(socket_send(client, &iov, 1, 0, &to, NULL), 8);
 	model_run(20);
 	assert_int_equal(socket_events(server), EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
 	assert_int_equal(socket_readable_bytes(server), 8);
-	assert_int_equal(socket_receive(server, &in, 1, MSG_PEEK | MSG_TRUNC, NULL), 8);
-	assert_int_equal(socket_receive(server, &in, 1, 0, &from), 4);
+	assert_int_equal(socket_receive(server, &in, 1, MSG_PEEK | MSG_TRUNC, NULL, NULL), 8);
+	assert_int_equal(socket_receive(server, &in, 1, 0, &from, NULL), 4);
 	assert_memory_equal(buffer, "ques", 4);
-	assert_int_equal(from.sin_addr.s_addr, MIRROR_ADDRESS);
-	assert_int_equal(socket_receive(server, &in, 1, 0, NULL), -EAGAIN);
-	assert_int_equal(socket_send(server, &iov, 1, 0, &from), 8);
+	assert_int_equal(from.in.sin_addr.s_addr, MIRROR_ADDRESS);
+	assert_int_equal(socket_receive(server, &in, 1, 0, NULL, NULL), -EAGAIN);
+	assert_int_equal(socket_send(server, &iov, 1, 0, &from, NULL), 8);
 	model_run(20);
 	assert_int_equal(model_receive(client, buffer, sizeof(buffer)), 8);
 	/* Connected, it hears nobody else. */
 	assert_int_equal(connect_to(client, MIRROR_ADDRESS, 54), 0);
-	assert_int_equal(socket_send(server, &iov, 1, 0, &from), 8);
+	assert_int_equal(socket_send(server, &iov, 1, 0, &from, NULL), 8);
 	model_run(20);
 	assert_int_equal(model_receive(client, buffer, sizeof(buffer)), -EAGAIN);
 	socket_close(client);
@@ -311,7 +309,7 @@ static void datagrams_of_every_size_cross_the_wire(void **state)
 	static const uint32_t sizes[] = { 0, 1, 1472, 1473, 9000, 65507 };
 	static uint8_t out[65508], in[65508];
 	struct socket *server = make(SOCK_DGRAM), *client = make(SOCK_DGRAM);
-	struct sockaddr_in to;
+	struct socket_address to;
 
 	for (unsigned i = 0; i < sizeof(out); i++)
 		out[i] = (uint8_t)(i * 7 + (i >> 8));
@@ -321,12 +319,13 @@ static void datagrams_of_every_size_cross_the_wire(void **state)
 			struct iovec iov = { out, sizes[i] };
 
 			to = model_address(loop ? 0x0100007f : MIRROR_ADDRESS, 53);
-			assert_int_equal(socket_send(client, &iov, 1, 0, &to), sizes[i]);
+			assert_int_equal(socket_send(client, &iov, 1, 0, &to, NULL), sizes[i]);
 			model_run(50);
 			assert_int_equal(model_receive(server, in, sizeof(in)), sizes[i]);
 			assert_memory_equal(in, out, sizes[i]);
 		}
-	assert_int_equal(socket_send(client, &(struct iovec){ out, 65508 }, 1, 0, &to), -EMSGSIZE);
+	assert_int_equal(socket_send(client, &(struct iovec){ out, 65508 }, 1, 0, &to, NULL),
+			 -EMSGSIZE);
 	socket_close(client);
 	socket_close(server);
 	model_run(1000);

@@ -42,6 +42,16 @@ bool flow_may_be_on(core_id_t core, uint32_t hash)
 	return cores_that_may_have_it >> core & 1;
 }
 
+struct flow *flow_find6(const struct flow_key *key, uint32_t hash, const uint8_t addresses[32])
+{
+	return flow_find(key, hash);
+}
+
+bool flow_moved(const struct flow *flow, core_id_t *to)
+{
+	return false;
+}
+
 void flow_recycle(struct flow *flow)
 {
 	recycled++;
@@ -97,11 +107,19 @@ static core_id_t steer_segment(uint8_t flags, uint32_t hash, uint64_t tried)
 	return core;
 }
 
+static int bind_any(uint8_t protocol, uint16_t port, bool reuse_port, struct port_binding **binding)
+{
+	struct address any = address_of_ip4(0);
+	struct port_options options = { .reuse_port = reuse_port };
+
+	return ports_bind(protocol, &any, port, options, binding);
+}
+
 static struct port_binding *listen_on(uint64_t cores_mask)
 {
 	struct port_binding *binding;
 
-	assert_int_equal(ports_bind(IP_PROTO_TCP, 0, PORT(80), false, true, &binding), 0);
+	assert_int_equal(bind_any(IP_PROTO_TCP, PORT(80), true, &binding), 0);
 	assert_int_equal(ports_listen(binding, cores_mask), 0);
 	return binding;
 }
@@ -212,10 +230,10 @@ static void datagrams_go_to_the_socket(void **state)
 	struct flow *flow;
 
 	machine(4, 4, 3);
-	assert_int_equal(ports_bind(IP_PROTO_UDP, 0, PORT(53), false, true, &a), 0);
+	assert_int_equal(bind_any(IP_PROTO_UDP, PORT(53), true, &a), 0);
 	this_core = 0;
 	assert_int_equal(steer(&frame, 0, &flow), 3);
-	assert_int_equal(ports_bind(IP_PROTO_UDP, 0, PORT(53), false, true, &b), 0);
+	assert_int_equal(bind_any(IP_PROTO_UDP, PORT(53), true, &b), 0);
 	assert_int_equal(steer(&frame, 0, &flow), 0);
 	this_core = 1;
 	assert_int_equal(steer(&frame, 1 << 0, &flow), 1);
@@ -246,15 +264,20 @@ static void ports_are_shared_as_on_linux(void **state)
 
 	machine(2, 2, 0);
 	for (unsigned i = 0; i < array_size(cases); i++) {
+		struct address first = address_of_ip4(cases[i].address);
+		struct address second = address_of_ip4(cases[i].second_address);
 		struct port_binding *a, *b = NULL;
 
-		assert_int_equal(ports_bind(IP_PROTO_TCP, cases[i].address, PORT(80),
-					    cases[i].reuse_address, cases[i].reuse_port, &a),
+		assert_int_equal(ports_bind(IP_PROTO_TCP, &first, PORT(80),
+					    (struct port_options){ cases[i].reuse_address,
+								   cases[i].reuse_port, false },
+					    &a),
 				 0);
 		if (cases[i].listening)
 			assert_int_equal(ports_listen(a, 3), 0);
-		if (ports_bind(IP_PROTO_TCP, cases[i].second_address, PORT(80),
-			       cases[i].second_reuse_address, cases[i].second_reuse_port,
+		if (ports_bind(IP_PROTO_TCP, &second, PORT(80),
+			       (struct port_options){ cases[i].second_reuse_address,
+						      cases[i].second_reuse_port, false },
 			       &b) != cases[i].error)
 			fail_msg("case %u", i);
 		ports_release(a);
@@ -263,19 +286,100 @@ static void ports_are_shared_as_on_linux(void **state)
 	}
 }
 
+/* A port of both families, of one, or of single addresses. */
+static void families_conflict_as_on_linux(void **state)
+{
+	enum { ANY6, ONLY6, ONE6, OTHER6, ANY4, ONE4 };
+	static const struct {
+		struct address address;
+		bool only_ip6;
+	} kinds[] = {
+		[ANY6] = { { .words = { 0 } }, false },
+		[ONLY6] = { { .words = { 0 } }, true },
+		[ONE6] = { { .bytes = { 0x20, [15] = 1 } }, false },
+		[OTHER6] = { { .bytes = { 0x20, [15] = 2 } }, true },
+		[ANY4] = { { .words = { 0, 0, ADDRESS_MAPPED, 0 } }, false },
+		[ONE4] = { { .words = { 0, 0, ADDRESS_MAPPED, 1 } }, false },
+	};
+	/* Bits: those that the kind cannot share its port with. */
+	static const uint8_t excludes[] = {
+		[ANY6] = 0x3f,
+		[ONLY6] = 1 << ANY6 | 1 << ONLY6 | 1 << ONE6 | 1 << OTHER6,
+		[ONE6] = 1 << ANY6 | 1 << ONLY6 | 1 << ONE6,
+		[OTHER6] = 1 << ANY6 | 1 << ONLY6 | 1 << OTHER6,
+		[ANY4] = 1 << ANY6 | 1 << ANY4 | 1 << ONE4,
+		[ONE4] = 1 << ANY6 | 1 << ANY4 | 1 << ONE4,
+	};
+
+	machine(2, 2, 0);
+	for (unsigned i = 0; i < array_size(kinds); i++)
+		for (unsigned j = 0; j < array_size(kinds); j++) {
+			struct port_options options = { .only_ip6 = kinds[i].only_ip6 };
+			struct port_binding *a, *b = NULL;
+			int error;
+
+			assert_int_equal(
+			    ports_bind(IP_PROTO_TCP, &kinds[i].address, PORT(80), options, &a), 0);
+			options.only_ip6 = kinds[j].only_ip6;
+			error = ports_bind(IP_PROTO_TCP, &kinds[j].address, PORT(80), options, &b);
+			if (error != (excludes[i] >> j & 1 ? -EADDRINUSE : 0))
+				fail_msg("%u and %u: %d", i, j, error);
+			/* Who excludes others hears what is sent to them. */
+			assert_int_equal(ports_listen(a, 1), 0);
+			if (j >= ONE6 && j != ANY4 && j != i)
+				assert_int_equal(ports_listeners(IP_PROTO_TCP, &kinds[j].address,
+								 PORT(80)),
+						 (i == ANY6 || (i == ONLY6 && j < ANY4) ||
+						  (i == ANY4 && j == ONE4)));
+			ports_release(a);
+			if (b)
+				ports_release(b);
+		}
+}
+
+static void datagrams_of_ip6_go_to_the_socket(void **state)
+{
+	struct address addresses[2] = { { .bytes = { 0x20 } }, { .bytes = { 0x20, [15] = 1 } } };
+	struct frame frame = { .kind = FRAME_UDP,
+			       .key = { .local_address = FLOW_KEY_IP6, .local_port = PORT(53) },
+			       .addresses = addresses[0].bytes };
+	struct address other = { .bytes = { 0x20, [15] = 2 } };
+	struct port_options options = { false };
+	struct port_binding *binding;
+	struct flow *flow;
+
+	machine(4, 4, 3);
+	assert_int_equal(ports_bind(IP_PROTO_UDP, &addresses[1], PORT(53), options, &binding), 0);
+	this_core = 1;
+	assert_int_equal(steer(&frame, 0, &flow), 3);
+	ports_release(binding);
+	this_core = 3;
+	assert_int_equal(ports_bind(IP_PROTO_UDP, &other, PORT(53), options, &binding), 0);
+	this_core = 1;
+	assert_int_equal(steer(&frame, 0, &flow), 1);
+	ports_release(binding);
+	/* One core answers neighbors; what they advertise stays where it comes in. */
+	frame.kind = FRAME_CORE_0;
+	assert_int_equal(steer(&frame, 0, &flow), 0);
+	frame.kind = FRAME_ADVERTISEMENT;
+	assert_int_equal(steer(&frame, 0, &flow), 1);
+}
+
 static void only_one_of_two_listens(void **state)
 {
+	struct port_options reuse = { .reuse_address = true };
+	struct address any = address_of_ip4(0), one = address_of_ip4(1);
 	struct port_binding *a, *b;
 
 	machine(2, 2, 0);
-	assert_int_equal(ports_bind(IP_PROTO_TCP, 0, PORT(80), true, false, &a), 0);
-	assert_int_equal(ports_bind(IP_PROTO_TCP, 0, PORT(80), true, false, &b), 0);
+	assert_int_equal(ports_bind(IP_PROTO_TCP, &any, PORT(80), reuse, &a), 0);
+	assert_int_equal(ports_bind(IP_PROTO_TCP, &any, PORT(80), reuse, &b), 0);
 	assert_int_equal(ports_listen(a, 3), 0);
 	assert_int_equal(ports_listen(b, 3), -EADDRINUSE);
 	ports_release(a);
 	assert_int_equal(ports_listen(b, 3), 0);
 	ports_release(b);
-	assert_int_equal(ports_listeners(IP_PROTO_TCP, 1, PORT(80)), 0);
+	assert_int_equal(ports_listeners(IP_PROTO_TCP, &one, PORT(80)), 0);
 }
 
 static void ephemeral_ports_tell_their_core(void **state)
@@ -309,13 +413,13 @@ static void ephemeral_ports_run_out_and_come_back(void **state)
 	struct port_binding *more;
 
 	machine(4, 4, 1);
-	while (ports_bind(IP_PROTO_UDP, 0, 0, false, false, &bindings[count]) == 0)
+	while (bind_any(IP_PROTO_UDP, 0, false, &bindings[count]) == 0)
 		count++;
 	assert_int_equal(count, ports_ephemeral_count());
-	assert_int_equal(ports_bind(IP_PROTO_UDP, 0, 0, false, false, &more), -EADDRINUSE);
+	assert_int_equal(bind_any(IP_PROTO_UDP, 0, false, &more), -EADDRINUSE);
 	while (count)
 		ports_release(bindings[--count]);
-	assert_int_equal(ports_bind(IP_PROTO_UDP, 0, 0, false, false, &more), 0);
+	assert_int_equal(bind_any(IP_PROTO_UDP, 0, false, &more), 0);
 	ports_release(more);
 }
 
@@ -330,6 +434,8 @@ int main(void)
 		cmocka_unit_test(a_new_connection_may_follow_in_time_wait),
 		cmocka_unit_test(datagrams_go_to_the_socket),
 		cmocka_unit_test(ports_are_shared_as_on_linux),
+		cmocka_unit_test(families_conflict_as_on_linux),
+		cmocka_unit_test(datagrams_of_ip6_go_to_the_socket),
 		cmocka_unit_test(only_one_of_two_listens),
 		cmocka_unit_test(ephemeral_ports_tell_their_core),
 		cmocka_unit_test(ephemeral_ports_run_out_and_come_back),

@@ -1,9 +1,6 @@
 /*
  * TCP over a mirror: connections with themselves, with loss, in every way of ending.
- * links: tests/host/network_model.c sched/timer.c lwip net/checksum.c net/config.c net/flow.c
- * links: net/frame.c net/interface.c net/isn.c net/listener.c net/loopback.c net/neighbor.c
- * links: net/net.c net/packet_pbuf.c net/ports.c net/pressure.c net/segment.c net/socket.c
- * links: net/socket_option.c net/steering.c net/tcp_socket.c net/udp_socket.c
+ * links: tests/host/network_model.c sched/timer.c network
  */
 #include "tests/host/network_model.h"
 
@@ -96,12 +93,12 @@ static void loopback_reaches_the_same_machine(void **state)
 	char buffer[16];
 
 	for (unsigned i = 0; i < 2; i++) {
-		struct sockaddr_in peer;
+		struct socket_address peer;
 		unsigned sent = model.frames_sent;
 
 		open_pair(listener, 80, addresses[i], &client, &server);
 		assert_int_equal(socket_peer_address(server, &peer), 0);
-		assert_int_equal(peer.sin_addr.s_addr, addresses[i]);
+		assert_int_equal(peer.in.sin_addr.s_addr, addresses[i]);
 		assert_int_equal(model_send(client, "hello", 5), 5);
 		model_run(20);
 		assert_int_equal(model_receive(server, buffer, sizeof(buffer)), 5);
@@ -551,7 +548,7 @@ static void every_allocation_may_fail(void **state)
 {
 	for (int last = 0; last < 120; last++) {
 		struct socket *listener, *client, *server = NULL;
-		struct sockaddr_in to = model_address(MIRROR_ADDRESS, 80);
+		struct socket_address to = model_address(MIRROR_ADDRESS, 80);
 		char buffer[4000] = "";
 		int error;
 
@@ -559,7 +556,7 @@ static void every_allocation_may_fail(void **state)
 		model.allocations_left = last;
 		client = socket_create(AF_INET, SOCK_STREAM, 0, &error);
 		if (client) {
-			socket_connect(client, (struct sockaddr *)&to, sizeof(to));
+			socket_connect(client, &to);
 			model_run(100);
 			server = socket_accept(listener, &error);
 			for (int i = 0; i < 3; i++) {

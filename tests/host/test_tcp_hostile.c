@@ -1,10 +1,7 @@
 /*
  * TCP against a peer that is made by hand and keeps to no rules: nothing that it sends may end the
  * machine (a failed assertion of lwIP does), or reach a stream that it does not belong to.
- * links: tests/host/network_model.c sched/timer.c lwip net/checksum.c net/config.c net/flow.c
- * links: net/frame.c net/interface.c net/isn.c net/listener.c net/loopback.c net/neighbor.c
- * links: net/net.c net/packet_pbuf.c net/ports.c net/pressure.c net/segment.c net/socket.c
- * links: net/socket_option.c net/steering.c net/tcp_socket.c net/udp_socket.c
+ * links: tests/host/network_model.c sched/timer.c network
  */
 #include "tests/host/network_model.h"
 

@@ -126,6 +126,19 @@ class Guest:
                 time.sleep(0.005)
         raise RuntimeError(f"no HTTP answer within {timeout} s; console:\n{self.console()}")
 
+    def wait_for_port(self, port, timeout=60):
+        """Seconds from start to the first connection that is taken at `port`."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the guest ended with status {self.process.returncode}:\n{self.console()}")
+            try:
+                socket.create_connection((self.address, port), timeout=0.1).close()
+                return time.monotonic() - self.started
+            except OSError:
+                time.sleep(0.005)
+        raise RuntimeError(f"nothing answers at port {port} within {timeout} s; console:\n{self.console()}")
+
     def connect(self, timeout=10):
         return socket.create_connection((self.address, self.port), timeout=timeout)
 
@@ -161,7 +174,8 @@ def wrk(guest, path="/", connections=64, seconds=3, threads=1, header=None):
     command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
     if header:
         command += ["-H", header]
-    command.append(f"http://{guest.address}:{guest.port}{path}")
+    host = f"[{guest.address}]" if ":" in guest.address else guest.address
+    command.append(f"http://{host}:{guest.port}{path}")
     output = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60).stdout
     unit = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
     latency = {p: float(v) * unit[u] for p, v, u in re.findall(r"\s(\d+)%\s+([\d.]+)(us|ms|s|m)\b", output)}

@@ -62,7 +62,7 @@ static const char *quote(const char *argument, const char **quotes)
 		else if (!strchr(argument, '"'))
 			*quotes = "\"";
 		else
-			return "an argument cannot hold both kinds of quotes";
+			return "an argument or a variable cannot hold both kinds of quotes";
 	} else {
 		*quotes = "";
 	}
@@ -78,7 +78,10 @@ static bool is_microvm(const struct options *options)
 	return !strcmp(options->machine, "microvm");
 }
 
-static const char *add_command_line(struct command *command, const struct options *options)
+#define MAX_LINE 4095 /* arch/x86_64/boot.c, posix/boot_option.c */
+
+static const char *add_command_line(struct command *command, const struct options *options,
+				    uint64_t time_ms)
 {
 	char *line = NULL;
 	size_t size;
@@ -89,8 +92,17 @@ static const char *add_command_line(struct command *command, const struct option
 		abort();
 	if (is_microvm(options))
 		fprintf(stream, "pci=%s ", MICROVM_PCI);
+	if (time_ms)
+		fprintf(stream, "time=%lu ", time_ms);
 	if (options->ip)
 		fprintf(stream, "ip=%s ", options->ip);
+	if (options->aslr)
+		fprintf(stream, "aslr=%s ", options->aslr);
+	for (unsigned i = 0; i < options->nenvironment && !wrong; i++) {
+		wrong = quote(options->environment[i], &quotes);
+		if (!wrong)
+			fprintf(stream, "%senv=%s%s ", quotes, options->environment[i], quotes);
+	}
 	for (unsigned i = 0; i < options->nappend; i++)
 		fprintf(stream, "%s ", options->append[i]);
 	if (options->narguments)
@@ -101,6 +113,10 @@ static const char *add_command_line(struct command *command, const struct option
 			fprintf(stream, " %s%s%s", quotes, options->arguments[i], quotes);
 	}
 	fclose(stream);
+	if (!wrong && size > MAX_LINE)
+		wrong =
+		    "the options for the image, the variables and the arguments are longer than 4095 "
+		    "bytes together";
 	if (!wrong && *line) {
 		add(command, "-append");
 		add(command, "%s", line);
@@ -109,9 +125,10 @@ static const char *add_command_line(struct command *command, const struct option
 	return wrong;
 }
 
-const char *command_build(struct command *command, const struct options *options, bool kvm,
-			  bool vhost, const char *status_path)
+const char *command_build(struct command *command, const struct options *options,
+			  const struct surroundings *surroundings)
 {
+	bool kvm = surroundings->kvm;
 	const char *wrong;
 
 	*command = (struct command){ 0 };
@@ -140,12 +157,12 @@ const char *command_build(struct command *command, const struct options *options
 	add(command, "stdio");
 	/* How an image ends: it writes its status to the first, then stops QEMU through the second. */
 	add(command, "-chardev");
-	add(command, "file,id=status,path=%s", status_path);
+	add(command, "file,id=status,path=%s", surroundings->status_path);
 	add(command, "-device");
 	add(command, "isa-debugcon,iobase=0xe9,chardev=status");
 	add(command, "-device");
 	add(command, "isa-debug-exit,iobase=0xf4,iosize=4");
-	add_network(command, options, vhost);
+	add_network(command, options, surroundings->vhost);
 	if (options->gdb) {
 		add(command, "-gdb");
 		add(command, "tcp:127.0.0.1:1234");
@@ -154,8 +171,12 @@ const char *command_build(struct command *command, const struct options *options
 	for (unsigned i = 0; i < options->nqemu_options; i++)
 		add(command, "%s", options->qemu_options[i]);
 	add(command, "-kernel");
-	add(command, "%s", options->image);
-	wrong = add_command_line(command, options);
+	add(command, "%s", surroundings->image);
+	if (surroundings->initrd) {
+		add(command, "-initrd");
+		add(command, "%s", surroundings->initrd);
+	}
+	wrong = add_command_line(command, options, surroundings->time_ms);
 	if (wrong)
 		command_free(command);
 	return wrong;

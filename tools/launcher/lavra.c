@@ -5,11 +5,12 @@
  * the image writes to an ISA debug console, which QEMU writes to an unnamed file; an image
  * that ends without it (killed, triple fault) is reported and gives 124.
  */
+#include "tools/launcher/boot_files.h"
 #include "tools/launcher/command.h"
 #include "tools/launcher/options.h"
+#include "tools/launcher/usage.h"
 
 #include <arpa/inet.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -33,25 +34,6 @@
 
 #define PATIENCE_S 5 /* from asking QEMU to end to killing it */
 
-static const char usage[] =
-    "usage: lavra run IMAGE [options] [-- ARGUMENTS]\n"
-    "  --cores N            virtual CPUs, 1 to 64 (1)\n"
-    "  --memory SIZE        64, 64M, 2G (128M)\n"
-    "  --net KIND           user (the default: outgoing connections and what is published),\n"
-    "                       tap:INTERFACE (one queue per core), none\n"
-    "  --publish [ADDRESS:]PORT:GUEST_PORT[/udp]\n"
-    "                       reach the guest's port at this machine's; repeatable (127.0.0.1)\n"
-    "  --ip CONFIGURATION   dhcp, or ADDRESS/PREFIX[,GATEWAY]\n"
-    "  --machine NAME       q35, pc, microvm (q35)\n"
-    "  --accel NAME         auto, kvm, tcg (auto: KVM where this machine has it)\n"
-    "  --append WORDS       more for the kernel's command line; repeatable\n"
-    "  --gdb                wait for a debugger on 127.0.0.1:1234\n"
-    "  --qemu PROGRAM       another QEMU\n"
-    "  --qemu-option WORD   handed to QEMU as it is; repeatable\n"
-    "  --dry-run            print the command instead of running it\n"
-    "The exit status is the image's; 123: refused, 124: the image ended without a status,\n"
-    "125: the image panicked.\n";
-
 __attribute__((format(printf, 2, 3), noreturn)) static void refuse(int status, const char *format,
 								   ...)
 {
@@ -63,36 +45,6 @@ __attribute__((format(printf, 2, 3), noreturn)) static void refuse(int status, c
 	va_end(args);
 	fputc('\n', stderr);
 	exit(status);
-}
-
-static void check_image(const char *path, unsigned long memory_mib)
-{
-	Elf64_Ehdr header;
-	Elf64_Phdr segment;
-	struct stat st;
-	unsigned long end = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		refuse(EXIT_CANNOT, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || pread(fd, &header, sizeof(header), 0) != sizeof(header) ||
-	    memcmp(header.e_ident, ELFMAG, SELFMAG) || header.e_ident[EI_CLASS] != ELFCLASS64)
-		refuse(EXIT_CANNOT, "%s is not an image: no 64-bit ELF file", path);
-	for (unsigned i = 0; i < header.e_phnum; i++) {
-		off_t at = (off_t)(header.e_phoff + i * sizeof(segment));
-
-		if (pread(fd, &segment, sizeof(segment), at) != sizeof(segment))
-			refuse(EXIT_CANNOT, "%s is not an image: it is cut off", path);
-		if (segment.p_type == PT_LOAD && segment.p_paddr + segment.p_memsz > end)
-			end = segment.p_paddr + segment.p_memsz;
-	}
-	/* QEMU drops what is outside of memory, and the guest is silent. */
-	if (end > memory_mib << 20)
-		refuse(EXIT_CANNOT,
-		       "%s reaches up to %lu KiB, more than %lu MiB of memory: give it more "
-		       "(--memory, or make run MEM=)",
-		       path, end >> 10, memory_mib);
-	close(fd);
 }
 
 /* Does the processor have what KVM needs? */
@@ -247,34 +199,68 @@ static int read_status(int fd)
 	return status;
 }
 
+/* Where this program is. */
+static const char *own_path(void)
+{
+	static char path[4096];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (length <= 0)
+		refuse(EXIT_CANNOT, "/proc/self/exe: %s", strerror(errno));
+	path[length] = 0;
+	return path;
+}
+
+static uint64_t wall_clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static int run(const struct options *options)
 {
+	struct boot_files files;
+	struct surroundings surroundings;
 	struct command command;
 	struct termios terminal;
 	bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
-	bool kvm = choose_kvm(options);
 	sigset_t signals, old_signals;
 	char status_path[32];
 	const char *wrong;
 	int status_file, status, wait_status, signal;
 	pid_t child;
 
+	wrong = boot_files_prepare(&files, options, own_path());
+	if (!wrong)
+		wrong = boot_files_fit(&files, options->memory_mib);
+	if (wrong)
+		refuse(EXIT_CANNOT, "%s", wrong);
 	/* No name, so nothing to clean up; QEMU inherits it and opens it by its descriptor. */
 	status_file = memfd_create("lavra-exit-status", 0);
 	if (status_file < 0)
 		refuse(EXIT_CANNOT, "memfd_create: %s", strerror(errno));
 	snprintf(status_path, sizeof(status_path), "/dev/fd/%d", status_file);
-	wrong =
-	    command_build(&command, options, kvm, kvm && can_open("/dev/vhost-net"), status_path);
+	surroundings = (struct surroundings){
+		.image = files.image,
+		.initrd = files.initrd,
+		.status_path = status_path,
+		.kvm = choose_kvm(options),
+		/* A command that is only printed would tell an old time when it is run. */
+		.time_ms = options->dry_run ? 0 : wall_clock_ms(),
+	};
+	surroundings.vhost = surroundings.kvm && can_open("/dev/vhost-net");
+	wrong = command_build(&command, options, &surroundings);
 	if (wrong)
 		refuse(EXIT_USAGE, "%s", wrong);
 	if (options->dry_run) {
 		print_command(&command);
 		command_free(&command);
+		boot_files_free(&files);
 		return 0;
 	}
 
-	check_image(options->image, options->memory_mib);
 	for (unsigned i = 0; i < options->npublished; i++)
 		check_port(&options->published[i]);
 	if (options->network == NETWORK_TAP && !if_nametoindex(options->tap))
@@ -292,6 +278,7 @@ static int run(const struct options *options)
 	if (has_terminal)
 		tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
 	command_free(&command);
+	boot_files_free(&files);
 
 	status = read_status(status_file);
 	if (status >= 0)

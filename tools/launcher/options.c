@@ -151,8 +151,42 @@ static const char *parse_append(struct options *options, char *text)
 	return NULL;
 }
 
+static const char *parse_environment(struct options *options, char *text)
+{
+	if (*text == '=' || !strchr(text, '='))
+		return complain("--env takes NAME=VALUE, not '%s'", text);
+	options->environment[options->nenvironment++] = text;
+	return NULL;
+}
+
+static const char *parse_aslr(struct options *options, const char *text)
+{
+	if (strcmp(text, "on") && strcmp(text, "off"))
+		return complain("--aslr takes on or off, not '%s'", text);
+	options->aslr = text;
+	return NULL;
+}
+
+static const char *parse_path(const char **path, const char *name, const char *text)
+{
+	if (!*text)
+		return complain("%s takes a path", name);
+	if (*path)
+		return complain("%s can be given once", name);
+	*path = text;
+	return NULL;
+}
+
 static const char *parse_option(struct options *options, const char *name, char *value)
 {
+	if (!strcmp(name, "--initrd"))
+		return parse_path(&options->initrd, name, value);
+	if (!strcmp(name, "--files"))
+		return parse_path(&options->files, name, value);
+	if (!strcmp(name, "--env"))
+		return parse_environment(options, value);
+	if (!strcmp(name, "--aslr"))
+		return parse_aslr(options, value);
 	if (!strcmp(name, "--cores"))
 		return parse_cores(options, value);
 	if (!strcmp(name, "--memory"))
@@ -178,9 +212,10 @@ static const char *parse_option(struct options *options, const char *name, char 
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--cores", "--memory",	"--publish", "--net",
-					     "--ip",	"--machine",	"--accel",   "--append",
-					     "--qemu",	"--qemu-option" };
+	static const char *const names[] = { "--cores", "--memory",	 "--publish", "--net",
+					     "--ip",	"--machine",	 "--accel",   "--append",
+					     "--qemu",	"--qemu-option", "--initrd",  "--files",
+					     "--env",	"--aslr" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))
@@ -198,9 +233,10 @@ const char *options_parse(struct options *options, int argc, char **argv)
 		.machine = "q35",
 		.qemu = "qemu-system-x86_64",
 		.append = calloc(argc + 1, sizeof(char *)),
+		.environment = calloc(argc + 1, sizeof(char *)),
 		.qemu_options = calloc(argc + 1, sizeof(char *)),
 	};
-	if (!options->append || !options->qemu_options)
+	if (!options->append || !options->environment || !options->qemu_options)
 		return complain("out of memory");
 	for (int i = 0; i < argc; i++) {
 		char *word = argv[i], *value = NULL;
@@ -242,7 +278,7 @@ const char *options_parse(struct options *options, int argc, char **argv)
 		}
 	}
 	if (!options->image)
-		return complain("which image?");
+		return complain("which image or program?");
 	if (options->npublished && options->network != NETWORK_USER)
 		return complain(
 		    "--publish needs --net user: with a tap the guest has an address of "
@@ -253,5 +289,6 @@ const char *options_parse(struct options *options, int argc, char **argv)
 void options_free(struct options *options)
 {
 	free(options->append);
+	free(options->environment);
 	free(options->qemu_options);
 }

@@ -19,7 +19,8 @@ struct published_port {
 };
 
 struct options {
-	const char *image;
+	const char *image; /* or a program */
+	const char *initrd, *files; /* NULL: none */
 	unsigned cores;
 	unsigned long memory_mib;
 	enum network network;
@@ -34,6 +35,9 @@ struct options {
 	/* These point into argv. */
 	char **append; /* words for the kernel's command line */
 	unsigned nappend;
+	char **environment; /* NAME=VALUE */
+	unsigned nenvironment;
+	const char *aslr; /* on, off, or NULL */
 	char **qemu_options;
 	unsigned nqemu_options;
 	char **arguments; /* the application's */

@@ -1,0 +1,47 @@
+/*
+ * Copying from and to memory that may not be there (user_access.h). user_access_failed() continues a
+ * fault between user_access_start and user_access_end at user_access_error: so nothing in between may
+ * have pushed anything.
+ */
+	.section .text.user_access, "ax", @progbits
+	.globl user_access_start
+	.balign 16
+user_access_start:
+
+	.globl user_can_read
+user_can_read:
+	movzbl (%rdi), %eax
+	movl $1, %eax
+	ret
+
+	.globl user_copy
+	.balign 16
+user_copy:
+	movq %rdx, %rcx
+	shrq $3, %rcx
+	rep movsq
+	movl %edx, %ecx
+	andl $7, %ecx
+	rep movsb
+	movl $1, %eax
+	ret
+
+	/* What fails is the first instruction that touches the word, so it is the same for both. */
+	.globl user_exchange_word
+	.balign 16
+user_exchange_word:
+	movl %esi, %eax
+	lock cmpxchgl %edx, (%rdi)
+	movl %eax, (%rcx)
+	movl $1, %eax
+	ret
+
+	.globl user_access_end
+user_access_end:
+
+	.globl user_access_error
+user_access_error:
+	xorl %eax, %eax
+	ret
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,4 @@
+/* What `lavra --help` and `lavra run --help` say. */
+#pragma once
+
+extern const char usage[];
