@@ -362,7 +362,8 @@ static bool watch_orphan(struct flow *flow, struct tcp_pcb *pcb)
 		flow->orphan_ack = pcb->lastack;
 		flow->orphan_ticks = tcp_ticks | 1;
 		pcb->tmr = tcp_ticks;
-	} else if (pcb->state != FIN_WAIT_2 && tcp_ticks - flow->orphan_ticks > ORPHAN_TICKS) {
+	} else if (pcb->state != FIN_WAIT_2 &&
+		   (int32_t)(tcp_ticks - flow->orphan_ticks) > (int32_t)ORPHAN_TICKS) {
 		tcp_abort(pcb);
 		return false;
 	}

@@ -368,6 +368,36 @@ static void a_closed_sender_still_delivers_to_a_slow_reader(void **state)
 	expect_nothing_left();
 }
 
+/* Whatever the clock shows when it is closed, and whatever else happens in that moment. */
+static void a_closed_sender_survives_a_moment_without_progress(void **state)
+{
+	static uint8_t out[100000], in[100000];
+
+	for (unsigned offset = 0; offset < 8; offset++) {
+		struct socket *listener = model_listen(80, 16), *client, *server;
+		size_t received = 0;
+		ssize_t moved = 0;
+
+		open_pair(listener, 80, MIRROR_ADDRESS, &client, &server);
+		model_run(offset * 30);
+		model.wire_cut = true;
+		assert_int_equal(model_send(server, out, sizeof(out)), sizeof(out));
+		socket_close(server);
+		for (int i = 0; i < 20; i++)
+			model_run(10);
+		model.wire_cut = false;
+		for (int i = 0; i < 1000 && received < sizeof(in) && moved != -ECONNRESET; i++) {
+			model_run(10);
+			moved = model_receive(client, in, sizeof(in));
+			received += moved > 0 ? (size_t)moved : 0;
+		}
+		assert_int_equal(received, sizeof(in));
+		socket_close(client);
+		socket_close(listener);
+		expect_nothing_left();
+	}
+}
+
 static void the_backlog_is_a_limit(void **state)
 {
 	enum { BACKLOG = 4, MORE = 12 };
@@ -598,6 +628,7 @@ int main(void)
 		cmocka_unit_test(closing_with_unread_data_resets),
 		cmocka_unit_test(a_half_closed_connection_still_answers),
 		cmocka_unit_test(a_closed_sender_still_delivers_to_a_slow_reader),
+		cmocka_unit_test(a_closed_sender_survives_a_moment_without_progress),
 		cmocka_unit_test(the_backlog_is_a_limit),
 		cmocka_unit_test(a_flood_of_syns_keeps_nobody_out),
 		cmocka_unit_test(idle_connections_cost_nothing),
