@@ -163,4 +163,4 @@ clean: ## remove everything built
 	rm -rf $(BUILD)
 help: ## this list
 	@echo 'make TARGET [BUILD=folder] [V=1]; targets:'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile tools/gcc/folder.mk | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
