@@ -84,7 +84,8 @@ SYSCALL(tgkill)(int process, int tid, int number)
 	return process == PROCESS ? sys_tkill(tid, number) : -ESRCH;
 }
 
-/* 0 and -1 mean us, too: we are the process group and all there is. */
+/* 0 and -1 mean us, too: we are the process group and all there is. (Linux leaves the caller out of "all",
+ * but here -1 is also what killpg() makes of the number of our group.) */
 SYSCALL(kill)(int process, int number)
 {
 	siginfo_t info = info_of(number, SI_USER);
@@ -92,7 +93,7 @@ SYSCALL(kill)(int process, int number)
 
 	if (is_bad_number(number))
 		return -EINVAL;
-	if (process != -PROCESS && process != 0 && process != -1 && check_process(process))
+	if (process != 0 && process != -PROCESS && check_process(process))
 		return -ESRCH;
 	if (number)
 		result = signal_send_process(&info);

@@ -124,9 +124,11 @@ static void numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(options), cmocka_unit_test(arguments),
+		cmocka_unit_test(options),
+		cmocka_unit_test(arguments),
 		cmocka_unit_test(arguments_of_the_image),
-		cmocka_unit_test(refused), cmocka_unit_test(long_lines),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(long_lines),
 		cmocka_unit_test(numbers),
 	};
 
