@@ -611,6 +611,8 @@ static void tick(struct timer *timer)
 		/* Ages are differences of tcp_ticks; one of them tcp_slowtmr() counts itself. */
 		tcp_ticks += (uint32_t)slow_ticks - 1;
 		tcp_slowtmr();
+		for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
+			segment_take_back_probe(pcb);
 	}
 	flow_detach();
 	if (!list_is_empty(&ticking))

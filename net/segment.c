@@ -74,6 +74,8 @@ err_t segment_admit(struct tcp_pcb *pcb, struct tcp_hdr *header, uint32_t option
 	 * asserts when what is queued is larger. */
 	if (unlikely(options_len != 0))
 		*(uint8_t *)(header + 1) = LWIP_TCP_OPT_EOL;
+	if (unlikely(pcb->persist_backoff) && header->ackno == pcb->snd_nxt + 1 && pcb->unsent)
+		pcb->snd_nxt++; /* the byte of a probe */
 	/* RFC 5961, 5.2: acknowledged is what is under way, or was within a window's time. */
 	if (unlikely(pcb->snd_nxt - header->ackno >
 		     pcb->snd_nxt - pcb->lastack + pcb->snd_wnd_max) &&
@@ -112,4 +114,13 @@ void segment_done(struct flow *flow, struct tcp_pcb *pcb)
 	 * stops its timer at the next send only, and asserts before. */
 	if (unlikely(pcb->persist_backoff) && !pcb->unsent)
 		pcb->persist_backoff = 0;
+}
+
+void segment_take_back_probe(struct tcp_pcb *pcb)
+{
+	if (likely(!pcb->persist_backoff) || pcb->snd_wnd != 0 || pcb->unacked || !pcb->unsent)
+		return;
+	if (lwip_ntohl(pcb->unsent->tcphdr->seqno) == pcb->lastack &&
+	    pcb->snd_nxt == pcb->lastack + 1)
+		pcb->snd_nxt = pcb->lastack;
 }

@@ -19,3 +19,10 @@ void segment_settle_size(struct tcp_pcb *pcb);
 
 /* After lwIP had the segment. */
 void segment_done(struct flow *flow, struct tcp_pcb *pcb);
+
+/* After lwIP's slow timer, for each connection that it looked at. A probe of a closed window, one byte
+ * of what waits, leaves the sequence numbers behind that byte: every acknowledgement that follows
+ * would lie outside the closed window, and be dropped by the peer together with the window that it
+ * tells. If the peer waits for that, both wait for ever. So the byte counts as not sent, until it
+ * is acknowledged. */
+void segment_take_back_probe(struct tcp_pcb *pcb);

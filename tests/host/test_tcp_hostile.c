@@ -30,6 +30,7 @@
 static struct {
 	uint32_t acknowledged; /* of our stream */
 	uint32_t next; /* behind the last byte of its stream that we saw */
+	uint32_t sequence; /* of the last segment */
 	uint16_t window;
 	uint8_t flags;
 	unsigned segments;
@@ -67,6 +68,7 @@ static void observe(const uint8_t *frame, uint32_t len)
 		return;
 	seen.segments++;
 	seen.flags = tcp[13];
+	seen.sequence = get32(tcp + 4);
 	seen.acknowledged = get32(tcp + 8);
 	seen.window = (uint16_t)(tcp[14] << 8 | tcp[15]);
 	seen.largest = max(seen.largest, payload);
@@ -227,6 +229,41 @@ static void everything_is_acknowledged_after_the_window_closed(void **state)
 	send_segment(ACK, 1);
 	assert_int_equal(model_send(server, bytes, 3000), 3000);
 	end();
+}
+
+/* A peer whose window is closed takes only what begins at its edge: acknowledgements must. */
+static void a_probe_does_not_move_the_acknowledgements(void **state)
+{
+	for (int accepted = 0; accepted < 2; accepted++) {
+		uint32_t start, edge;
+
+		begin(2000, NULL, 0);
+		start = seen.next;
+		assert_int_equal(model_send(server, bytes, 20000), 20000);
+		model_run(20);
+		edge = seen.next;
+		peer_window = 0;
+		send_segment(ACK, 0);
+		model_run(5000);
+		assert_int_equal(seen.next, edge + 1); /* the probe */
+		/* Data of the peer's is acknowledged where the peer listens. */
+		inject(peer_at, edge, ACK, NULL, 0, 100);
+		peer_at += 100;
+		model_run(500);
+		assert_int_equal(seen.acknowledged, peer_at);
+		assert_int_equal(seen.sequence, edge);
+		/* The window opens, with the probe's byte taken or dropped. */
+		if (accepted)
+			inject(peer_at, edge + 1, ACK, NULL, 0, 0);
+		peer_window = 30000;
+		inject(peer_at, edge + (uint32_t)accepted, ACK, NULL, 0, 0);
+		for (int i = 0; i < 20; i++) {
+			model_run(100);
+			send_segment(ACK, 0);
+		}
+		assert_int_equal(seen.next, start + 20000);
+		end();
+	}
 }
 
 /* How far the peer may send, as it was told. */
@@ -401,6 +438,7 @@ int main(void)
 		cmocka_unit_test(a_window_that_opens_by_a_few_bytes),
 		cmocka_unit_test(a_small_window_is_served_in_time),
 		cmocka_unit_test(everything_is_acknowledged_after_the_window_closed),
+		cmocka_unit_test(a_probe_does_not_move_the_acknowledgements),
 		cmocka_unit_test(a_segment_out_of_order_beyond_the_window),
 		cmocka_unit_test(an_early_end_at_the_edge_of_the_window),
 		cmocka_unit_test(a_blind_guess_does_not_get_into_the_stream),
