@@ -134,17 +134,17 @@ static int check(const struct connection *c)
 		if (c->filled < sizeof(stored) - 1)
 			return memcmp(c->buffer, stored, c->filled) ? -1 : 0;
 		return c->filled == sizeof(stored) - 1 &&
-			       memcmp(c->buffer, stored, sizeof(stored) - 1) == 0 ?
-			   1 :
-			   -1;
+			       memcmp(c->buffer, stored, sizeof(stored) - 1) == 0
+			   ? 1
+			   : -1;
 	}
 	length = sprintf(header, "VALUE key%u 0 %zu\r\n", c->key, value_bytes);
 	whole = length + value_bytes + strlen("\r\nEND\r\n");
 	if (c->filled < whole)
 		return memcmp(c->buffer, header, c->filled < length ? c->filled : length) ? -1 : 0;
 	if (c->filled > whole || memcmp(c->buffer, header, length) ||
-	    memcmp(c->buffer + length + value_bytes, "\r\nEND\r\n", 7) ||
-	    c->buffer[length] < '0' || c->buffer[length] > '9')
+	    memcmp(c->buffer + length + value_bytes, "\r\nEND\r\n", 7) || c->buffer[length] < '0' ||
+	    c->buffer[length] > '9')
 		return -1;
 	for (size_t i = 1; i < value_bytes; i++)
 		if (c->buffer[length + i] != value_byte(c->key, i))
@@ -241,8 +241,9 @@ int main(int argc, char **argv)
 			ask(c, (c->key * 31 + 7) % KEYS, requests % 10 == 0);
 		}
 	}
-	printf("{\"requests\": %lu, \"rate\": %.0f, \"p50\": %.3f, \"p99\": %.3f, \"errors\": %lu}\n",
-	       requests, requests / ((now_ns() - start) / 1e9), percentile(0.5), percentile(0.99),
-	       errors);
+	printf(
+	    "{\"requests\": %lu, \"rate\": %.0f, \"p50\": %.3f, \"p99\": %.3f, \"errors\": %lu}\n",
+	    requests, requests / ((now_ns() - start) / 1e9), percentile(0.5), percentile(0.99),
+	    errors);
 	return errors || !requests;
 }

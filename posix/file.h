@@ -227,8 +227,8 @@ static inline ssize_t file_read(struct file *file, const struct iovec *iov, unsi
 {
 	ssize_t result = NOT_TRIED;
 
-	if (likely((file->home == this_core || file->operations->anywhere) && file->operations->read &&
-		   (file->status_flags & O_ACCMODE) != O_WRONLY)) {
+	if (likely((file->home == this_core || file->operations->anywhere) &&
+		   file->operations->read && (file->status_flags & O_ACCMODE) != O_WRONLY)) {
 		result = file->operations->read(file, iov, niov, offset);
 		if (likely(result != -EAGAIN))
 			return result;
@@ -241,8 +241,8 @@ static inline ssize_t file_write(struct file *file, const struct iovec *iov, uns
 {
 	ssize_t result = NOT_TRIED;
 
-	if (likely((file->home == this_core || file->operations->anywhere) && file->operations->write &&
-		   (file->status_flags & O_ACCMODE) != O_RDONLY)) {
+	if (likely((file->home == this_core || file->operations->anywhere) &&
+		   file->operations->write && (file->status_flags & O_ACCMODE) != O_RDONLY)) {
 		result = file->operations->write(file, iov, niov, offset);
 		if (likely(niov == 1 && result == (ssize_t)iov->iov_len))
 			return result;

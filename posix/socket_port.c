@@ -3,6 +3,7 @@
  */
 #include "posix/socket_port.h"
 
+#include "arch/arch.h"
 #include "lavra/console.h"
 #include "mm/object.h"
 #include "net/socket.h"
@@ -446,8 +447,13 @@ static void tell_home(struct socket_port *port)
 	}
 	/* What is in the rings before the look at the parcel; pairs with the fence in pump(). */
 	ck_pr_fence_memory();
-	if (!__atomic_load_n(&port->to_home.in_flight, __ATOMIC_ACQUIRE))
+	if (!__atomic_load_n(&port->to_home.in_flight, __ATOMIC_ACQUIRE)) {
+		bool away = core_is_away(port->file->home);
+
 		parcel_send(port->file->home, &port->to_home);
+		if (away)
+			arch_send_ipi(port->file->home);
+	}
 }
 
 struct take_call {

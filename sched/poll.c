@@ -7,6 +7,7 @@
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/object.h"
+#include "smp/window.h"
 
 #include <string.h>
 
@@ -63,6 +64,15 @@ bool core_poll(void)
 	polling = false;
 	turns_left = run_queue_length();
 	return worked;
+}
+
+#define AWAY_NS (100 * NS_PER_US)
+
+bool core_is_away(core_id_t core)
+{
+	uint64_t seen_ns = __atomic_load_n(core_local_of(core, poll_ns), __ATOMIC_RELAXED);
+
+	return (int64_t)(clock_ns() - seen_ns) > (int64_t)AWAY_NS && !mailbox_owner_sleeps(core);
 }
 
 /*

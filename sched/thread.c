@@ -284,7 +284,8 @@ void sched_init(void)
 {
 	static const struct smp_blocking blocking = { .prepare = call_prepare,
 						      .block = call_block,
-						      .wake = call_wake };
+						      .wake = call_wake,
+						      .is_away = core_is_away };
 
 	assert(arch_save_area_size() <= OBJECT_MAX);
 	smp_set_blocking(&blocking);

@@ -186,6 +186,11 @@ uint64_t thread_affinity(int tid);
  */
 bool core_poll(void);
 
+/* Has `core` not looked at its work for a while, without being asleep? Then it runs application code,
+ * and would look at the next message at its tick, milliseconds later: who does not want to wait for
+ * that interrupts it after posting (arch_send_ipi). A hint. Any core, kernel context. */
+bool core_is_away(core_id_t core);
+
 /* Add a source of work. `poll` returns true if it did something. `prepare_sleep` enables the source's
  * interrupt and returns false if work is waiting after all (then the core does not halt); `awake`
  * disables it again, and follows every prepare_sleep. Both may be NULL. prepare_sleep runs with

@@ -39,14 +39,19 @@ static void call_arrived(struct parcel *parcel)
 long core_call(core_id_t core, long (*function)(void *argument), void *argument)
 {
 	struct call call = { .function = function, .argument = argument };
+	bool away = false;
 
 	if (core == this_core)
 		return function(argument);
 	assert(core_is_online(core));
 	parcel_init(&call.parcel, call_arrived);
-	if (blocking)
+	if (blocking) {
 		call.waiter = blocking->prepare();
+		away = blocking->is_away(core);
+	}
 	parcel_send(core, &call.parcel);
+	if (away)
+		arch_send_ipi(core);
 	if (call.waiter) {
 		/* Exactly one wake-up comes, also if `done` shows before it: leaving without it
 		 * would let it hit a later wait. */

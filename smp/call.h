@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "lavra/types.h"
+
 struct smp_blocking {
 	/* Prepare to block; returns the handle of the thread that is about to. */
 	void *(*prepare)(void);
@@ -13,6 +15,8 @@ struct smp_blocking {
 	void (*block)(void);
 	/* Any core, at a safe point. Exactly one wake() for each prepare(). */
 	void (*wake)(void *thread);
+	/* Must `core` be interrupted to look at its messages soon? */
+	bool (*is_away)(core_id_t core);
 };
 
 /* Boot core, once, before the first thread runs; `blocking` lives for ever. */

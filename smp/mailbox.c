@@ -182,6 +182,11 @@ bool mailbox_prepare_sleep(void)
 	return false;
 }
 
+bool mailbox_owner_sleeps(core_id_t core)
+{
+	return __atomic_load_n(&mailboxes[core]->sleeping, __ATOMIC_RELAXED);
+}
+
 void mailbox_awake(void)
 {
 	/* A poster that saw `sleeping` just before still interrupts us: once too often. */

@@ -46,6 +46,8 @@ bool mailbox_is_empty(void);
  * was waiting and posters will interrupt from now on; then it halts and calls mailbox_awake().
  */
 bool mailbox_prepare_sleep(void);
+/* Does `core` sleep, so that the next poster interrupts it? A hint. Any core. */
+bool mailbox_owner_sleeps(core_id_t core);
 void mailbox_awake(void);
 
 /* Run `function(argument)` on `core` at its next safe point, and wait for its result. The calling

@@ -22,7 +22,7 @@
 	X(frames_forwarded, "frames handed to the core that owns their flow")                      \
 	X(connections_opened, "TCP connections established")                                       \
 	X(connections_closed, "TCP connections ended")                                             \
-	X(connections_moved, "TCP connections taken over from another core")                      \
+	X(connections_moved, "TCP connections taken over from another core")                       \
 	X(connections_refused, "TCP connections refused: backlog or memory exhausted")             \
 	X(interrupts, "device interrupts")                                                         \
 	X(timer_interrupts, "timer interrupts")                                                    \

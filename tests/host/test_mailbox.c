@@ -195,6 +195,11 @@ static long twice(void *argument)
 /* Waiting, with the one thread playing the other core meanwhile. */
 static int prepared, blocked, woken;
 
+static bool is_away(core_id_t core)
+{
+	return core % 2;
+}
+
 static void *prepare(void)
 {
 	prepared++;
@@ -219,7 +224,7 @@ static void wake(void *thread)
 
 static void a_call_brings_the_result_back(void **state)
 {
-	static const struct smp_blocking blocking = { prepare, block, wake };
+	static const struct smp_blocking blocking = { prepare, block, wake, is_away };
 
 	(void)state;
 	assert_int_equal(core_call(0, twice, (void *)21), 42); /* plain, on this core */

@@ -28,6 +28,7 @@
 
 #define CORES 4 /* 0: home; 1, 2: users; 3: looks */
 #define STREAM (300u << 10)
+#define SENT (60u << 10) /* less, so that in the end only reading makes home go on */
 #define QUEUE (16u << 10) /* the model's window, and its queue of what is to be sent */
 
 /* ---- the machine ---- */
@@ -147,6 +148,13 @@ void core_add_poller(struct poller *poller)
 {
 	the_poller = poller;
 }
+
+bool core_is_away(core_id_t core)
+{
+	return true;
+}
+
+void arch_send_ipi(core_id_t core) {}
 
 void timer_init(struct timer *timer, void (*expired)(struct timer *))
 {
@@ -336,7 +344,11 @@ static bool use_it_once(unsigned random)
 
 	assert_true(socket_port_take(&file.file));
 	port = socket_file_port(&file.file);
-	if (user_read < STREAM) {
+	/* Readers are slower than the peer, so that the ring gets full. */
+	if (user_read < STREAM && random % 8) {
+		moved = true;
+		sched_yield();
+	} else if (user_read < STREAM) {
 		n = socket_port_receive(port, iov, 2, random & 1 << 20 ? 0 : MSG_PEEK);
 		for (ssize_t i = 0; i < n; i++) {
 			size_t first = iov[0].iov_len;
@@ -349,8 +361,8 @@ static bool use_it_once(unsigned random)
 			user_read += (size_t)n;
 		moved |= n > 0;
 	}
-	if (user_sent < STREAM) {
-		size_t length = min((size_t)(random >> 5) % 2200 + 1, STREAM - user_sent);
+	if (user_sent < SENT) {
+		size_t length = min((size_t)(random >> 5) % 2200 + 1, SENT - user_sent);
 
 		for (size_t i = 0; i < length; i++)
 			bytes[i] = from_user(user_sent + i);
@@ -378,7 +390,7 @@ static void *user(void *argument)
 			safe_point();
 			sched_yield();
 		}
-		done = user_read == STREAM && user_sent == STREAM;
+		done = user_read == STREAM && user_sent == SENT;
 		moved = !done && use_it_once(random);
 		pthread_mutex_unlock(&turn);
 		if (done)
@@ -399,6 +411,7 @@ static void *look(void *argument)
 		safe_point();
 		sched_yield();
 	}
+	seen |= view->events(view);
 	assert_int_equal(seen & ~(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP), 0);
 	assert_int_equal(seen & EPOLLRDHUP, EPOLLRDHUP);
 	view->release(view);
@@ -428,7 +441,7 @@ static void both_streams_arrive(void **state)
 	assert_int_equal(model.wrong, 0);
 	assert_int_equal(model.read, STREAM);
 	assert_true(file_ended && model.closed);
-	assert_int_equal(model.sent, STREAM);
+	assert_int_equal(model.sent, SENT);
 	while (deferred_list) {
 		struct deferred *first = deferred_list;
 
