@@ -1,7 +1,7 @@
 /*
  * The launcher: what it makes of its options, and the command line of QEMU that follows.
  *
- * links: tools/launcher/options.c tools/launcher/command.c
+ * links: tools/launcher/complaint.c tools/launcher/options.c tools/launcher/command.c
  */
 #include "tools/launcher/command.h"
 

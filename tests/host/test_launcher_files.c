@@ -1,7 +1,7 @@
 /*
  * What the launcher packs is what the image unpacks; and it finds what a dynamic program needs.
  *
- * links: tools/launcher/pack.c tools/launcher/elf_file.c tools/launcher/libraries.c
+ * links: tools/launcher/complaint.c tools/launcher/pack.c tools/launcher/elf_file.c tools/launcher/libraries.c
  * links: tools/launcher/boot_files.c posix/fs/archive.c posix/fs/archive_cpio.c
  * links: posix/fs/archive_tar.c tests/host/fake_fs.c tests/host/host_object.c
  */

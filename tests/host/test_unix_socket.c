@@ -4,10 +4,12 @@
  * numbered, so that each one that is lost, doubled or out of order is seen; whoever waits must have
  * been told; at the end nothing is left. AddressSanitizer sees what is used after its end.
  *
- * links: posix/unix_socket.c posix/unix_message.c posix/unix_queue.c posix/unix_stream.c
+ * links: tests/host/fake_cores.c posix/unix_socket.c posix/unix_message.c posix/unix_queue.c posix/unix_stream.c
  * links: posix/unix_datagram.c posix/unix_connection.c posix/unix_transfer.c posix/unix_name.c
  * links: posix/unix_rights.c posix/unix_option.c posix/file.c posix/file_move.c
  */
+#include "tests/host/fake_cores.h"
+
 #include "posix/unix_socket.h"
 
 #include "posix/file_move.h"
@@ -31,13 +33,11 @@
 
 #include <cmocka.h>
 
-#define CORES 3
 #define SOCKETS 10
 #define NAMES 4
 
 /* ---- the machine ---- */
 
-static struct parcel *queues[CORES];
 static long objects;
 
 /* One of so many allocations fails; 0: none. */
@@ -75,93 +75,6 @@ void object_free(void *object)
 {
 	objects -= object != NULL;
 	free(object);
-}
-
-void parcel_init(struct parcel *parcel, void (*handler)(struct parcel *))
-{
-	*parcel = (struct parcel){ .handler = handler };
-}
-
-void parcel_send(core_id_t core, struct parcel *parcel)
-{
-	struct parcel **last = &queues[core];
-
-	assert_false(parcel->in_flight);
-	while (*last)
-		last = &(*last)->next;
-	parcel->next = NULL;
-	parcel->in_flight = true;
-	*last = parcel;
-}
-
-static bool deliver_one(core_id_t core)
-{
-	struct parcel *parcel = queues[core];
-
-	if (!parcel)
-		return false;
-	queues[core] = parcel->next;
-	this_core = core;
-	parcel->in_flight = false;
-	parcel->handler(parcel);
-	return true;
-}
-
-/* What is deferred waits until every core has emptied its queue once. */
-static struct waiting {
-	struct waiting *next;
-	struct deferred *deferred;
-	void (*release)(struct deferred *);
-	unsigned cores_left;
-} * waiting;
-
-void epoch_defer(struct deferred *deferred, void (*release)(struct deferred *))
-{
-	struct waiting *entry = malloc(sizeof(*entry));
-
-	*entry = (struct waiting){ waiting, deferred, release, (1u << CORES) - 1 };
-	waiting = entry;
-}
-
-static void safe_point(core_id_t core)
-{
-	struct waiting **link = &waiting;
-
-	while (deliver_one(core))
-		;
-	while (*link) {
-		struct waiting *entry = *link;
-
-		entry->cores_left &= ~(1u << core);
-		if (entry->cores_left) {
-			link = &entry->next;
-			continue;
-		}
-		*link = entry->next;
-		entry->release(entry->deferred);
-		free(entry);
-	}
-}
-
-static void settle(void)
-{
-	for (int i = 0; i < 20; i++)
-		for (core_id_t core = 0; core < CORES; core++)
-			safe_point(core);
-	for (core_id_t core = 0; core < CORES; core++)
-		assert_null(queues[core]);
-	assert_null(waiting);
-}
-
-long core_call(core_id_t core, long (*function)(void *), void *argument)
-{
-	core_id_t caller = this_core;
-	long result;
-
-	this_core = core;
-	result = function(argument);
-	this_core = caller;
-	return result;
 }
 
 /* No thread waits here. */

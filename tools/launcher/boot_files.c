@@ -1,10 +1,11 @@
 #include "tools/launcher/boot_files.h"
 
+#include "tools/launcher/complaint.h"
+
 #include "tools/launcher/libraries.h"
 #include "tools/launcher/pack.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +13,6 @@
 #include <unistd.h>
 
 #define PROGRAM_PATH "/init" /* in the image: what apps/linux runs */
-
-static char complaint[8192];
-
-__attribute__((format(printf, 1, 2))) static const char *complain(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(complaint, sizeof(complaint), format, args);
-	va_end(args);
-	return complaint;
-}
 
 /* The image that runs programs, in the build folder or where it was installed; or NULL. */
 static char *find_linux_image(const char *launcher)

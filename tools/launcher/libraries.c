@@ -1,10 +1,11 @@
 #include "tools/launcher/libraries.h"
 
+#include "tools/launcher/complaint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/openat2.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +14,6 @@
 #include <unistd.h>
 
 #define MAX_PATH 4096
-
-static char complaint[2 * MAX_PATH];
-
-__attribute__((format(printf, 1, 2))) static const char *complain(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(complaint, sizeof(complaint), format, args);
-	va_end(args);
-	return complaint;
-}
 
 /* ---- files ---- */
 

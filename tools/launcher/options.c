@@ -1,24 +1,13 @@
 #include "tools/launcher/options.h"
 
+#include "tools/launcher/complaint.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char complaint[256];
-
-__attribute__((format(printf, 1, 2))) static const char *complain(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(complaint, sizeof(complaint), format, args);
-	va_end(args);
-	return complaint;
-}
 
 /* A decimal number in low..high that ends at `end`. */
 static bool parse_number(const char *text, const char *end, unsigned long low, unsigned long high,

@@ -1,27 +1,16 @@
 #include "tools/launcher/pack.h"
 
+#include "tools/launcher/complaint.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-static char complaint[4400];
-
-__attribute__((format(printf, 1, 2))) static const char *complain(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(complaint, sizeof(complaint), format, args);
-	va_end(args);
-	return complaint;
-}
 
 struct pack_link {
 	struct pack_link *next;
