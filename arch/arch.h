@@ -8,7 +8,7 @@
 
 #include "lavra/types.h"
 
-/* ---- entry: implemented by the generic code (posix/main.c) ---- */
+/* ---- entry: implemented by the generic code (posix/process/main.c) ---- */
 
 struct boot_info; /* arch/boot_info.h */
 

@@ -1,1 +1,1 @@
-kernel_sources += $(wildcard posix/*.c posix/fs/*.c posix/elf/*.c)
+kernel_sources += $(filter-out posix/libc/%,$(wildcard posix/*.c posix/*/*.c))

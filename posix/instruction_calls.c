@@ -3,7 +3,7 @@
  * as for function calls. The registers lie on the thread's own kernel stack
  * (arch/x86_64/syscall_instruction.S).
  */
-#include "posix/signal.h"
+#include "posix/signal/signal.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 

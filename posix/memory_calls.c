@@ -1,7 +1,7 @@
 /*
  * System calls about memory: mm/'s areas, with Linux's rules about arguments in front.
  */
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 

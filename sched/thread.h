@@ -59,8 +59,9 @@ struct thread {
 	uint64_t signal_saved_mask; /* for after the next handler, if signal_mask_saved */
 	bool signal_mask_saved;
 	bool signals_held; /* handlers wait: a call of several steps is under way */
-	uint8_t call_restarts; /* what becomes of the call that a signal ended (posix/signal.h) */
-	struct list signal_queue; /* what came with the pending ones (posix/signal_queue.c) */
+	uint8_t
+	    call_restarts; /* what becomes of the call that a signal ended (posix/signal/signal.h) */
+	struct list signal_queue; /* what came with the pending ones (posix/signal/signal_queue.c) */
 	vaddr_t signal_stack; /* sigaltstack(): where it begins, */
 	size_t signal_stack_size; /* 0: none */
 	int signal_stack_flags;

@@ -25,7 +25,7 @@ static int next_tid = 1;
 static unsigned application_threads;
 static struct list all_threads = LIST_INIT(all_threads);
 
-/* Also with interrupts off (posix/signal_queue.c): whoever holds the lock may have met a page fault on
+/* Also with interrupts off (posix/signal/signal_queue.c): whoever holds the lock may have met a page fault on
  * its stack, and that may wait for this core's answer to a shootdown. */
 static void lock_table(void)
 {

@@ -3,7 +3,7 @@
  */
 #include "lavra/boot_option.h"
 #include "posix/elf/program.h"
-#include "posix/start.h"
+#include "posix/process/start.h"
 
 static const char *path = "/init";
 

@@ -1,6 +1,6 @@
 #include "posix/elf/load.h"
 
-#include "posix/file.h"
+#include "posix/file/file.h"
 
 #include "arch/arch.h"
 #include "mm/area.h"

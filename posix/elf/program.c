@@ -2,9 +2,9 @@
 
 #include "posix/elf/load.h"
 #include "posix/elf/script.h"
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/fs/pseudo.h"
-#include "posix/start_block.h"
+#include "posix/process/start_block.h"
 
 #include "arch/arch.h"
 #include "lavra/boot_option.h"

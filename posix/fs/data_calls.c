@@ -3,7 +3,7 @@
  */
 #include "posix/fs/lookup.h"
 #include "posix/fs/open_file.h"
-#include "posix/signal.h"
+#include "posix/signal/signal.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/fs/inode.h"
 
 struct range {

@@ -6,7 +6,7 @@
  */
 #include "posix/fs/lookup.h"
 
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/fs/directory.h"
 #include "posix/fs/open_file.h"
 #include "posix/fs/pseudo.h"

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/fs/inode.h"
 
 struct open_file {
@@ -69,7 +69,7 @@ unsigned regular_pieces(struct inode *inode, int64_t offset, size_t count, struc
 			unsigned room);
 extern const struct page_source_operations regular_source;
 
-/* The text of a file that is printed when it is read (posix/text_file.c). */
+/* The text of a file that is printed when it is read (posix/file/text_file.c). */
 int text_file_open(struct open_file *open);
 void text_file_close(struct open_file *open);
 

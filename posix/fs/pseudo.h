@@ -1,13 +1,13 @@
 /*
- * Pseudo files: nodes of /dev, /proc and /sys, each a line in a table (posix/device_files.c,
- * posix/proc_files.c and others).
+ * Pseudo files: nodes of /dev, /proc and /sys, each a line in a table (posix/proc/device_files.c,
+ * posix/proc/proc_files.c and others).
  *
  * A path whose last part ends in '#' stands for as many names as there are numbers: "/proc/1/fd/#" for
  * each descriptor. The functions of such a node, and of what lies in it, get the number.
  */
 #pragma once
 
-#include "posix/file.h"
+#include "posix/file/file.h"
 
 struct text;
 
@@ -45,7 +45,7 @@ void text_append(struct text *text, const void *bytes, size_t length);
 extern const struct pseudo_node device_nodes[], proc_nodes[], self_nodes[], sys_nodes[];
 extern const unsigned ndevice_nodes, nproc_nodes, nself_nodes, nsys_nodes;
 
-/* The console's operations (posix/console_file.c). */
+/* The console's operations (posix/file/console_file.c). */
 extern const struct file_operations console_operations;
 
 /* Descriptors 0, 1 and 2: /dev/console. Thread context, before the application starts. */

@@ -3,7 +3,7 @@
  * or to whom may not: programs know these answers.
  */
 #include "posix/fs/lookup.h"
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/syscall.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 
 #include "arch/arch.h"
 #include "lavra/console.h"
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/fs/fifo.h"
 #include "posix/fs/fs.h"
 #include "posix/fs/lookup.h"

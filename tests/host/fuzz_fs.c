@@ -5,11 +5,11 @@
  *
  * links: posix/fs/pages.c posix/fs/inode.c posix/fs/directory.c posix/fs/tree.c posix/fs/lookup.c
  * links: posix/fs/make.c posix/fs/regular_file.c posix/fs/open_file.c posix/fs/open_calls.c
- * links: posix/fs/name_calls.c posix/fs/stat_calls.c posix/fs/attribute_calls.c posix/fd_table.c
+ * links: posix/fs/name_calls.c posix/fs/stat_calls.c posix/fs/attribute_calls.c posix/file/fd_table.c
  * links: mm/frame.c mm/object.c smp/epoch.c tests/host/fake_memory.c tests/host/fs_fakes.c
  */
 #include "lavra/console.h"
-#include "posix/file.h"
+#include "posix/file/file.h"
 #include "posix/fs/inode.h"
 #include "posix/fs/tree.h"
 #include "tests/host/fs_fakes.h"

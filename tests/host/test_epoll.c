@@ -3,11 +3,11 @@
  * test delivers them, so every order of events between cores can happen. A model says what must be
  * told; AddressSanitizer sees what is used after its end.
  *
- * links: tests/host/fake_cores.c posix/epoll.c posix/epoll_nesting.c posix/file.c
+ * links: tests/host/fake_cores.c posix/event/epoll.c posix/event/epoll_nesting.c posix/file/file.c
  */
 #include "tests/host/fake_cores.h"
 
-#include "posix/epoll.h"
+#include "posix/event/epoll.h"
 #include "sched/thread.h"
 
 #include <errno.h>

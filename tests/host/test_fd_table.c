@@ -1,9 +1,9 @@
 /*
  * Descriptors: the lowest free number, limits, lookups, and a failed allocation.
  *
- * links: posix/fd_table.c
+ * links: posix/file/fd_table.c
  */
-#include "posix/file.h"
+#include "posix/file/file.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -6,7 +6,7 @@
  * safe point comes before a release, and nothing else does.
  *
  * links: posix/fs/pages.c posix/fs/inode.c posix/fs/directory.c posix/fs/tree.c posix/fs/lookup.c
- * links: posix/fs/make.c posix/fs/regular_file.c posix/fs/open_file.c posix/fd_table.c
+ * links: posix/fs/make.c posix/fs/regular_file.c posix/fs/open_file.c posix/file/fd_table.c
  * links: mm/frame.c mm/object.c tests/host/fake_memory.c tests/host/fs_fakes.c
  */
 #include "arch/arch.h"

@@ -1,9 +1,9 @@
 /*
  * Wait queues and futexes, with host threads in place of ours: each is a core that runs one thread.
  *
- * links: sched/wait_queue.c posix/futex.c posix/futex_pi.c
+ * links: sched/wait_queue.c posix/thread/futex.c posix/thread/futex_pi.c
  */
-#include "posix/futex.h"
+#include "posix/thread/futex.h"
 #include "posix/syscall.h"
 #include "sched/thread.h"
 #include "sched/wait_queue.h"

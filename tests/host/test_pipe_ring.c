@@ -1,8 +1,8 @@
 /*
  * The ring of a pipe against a model of it: a list of bytes and of packets.
- * links: posix/pipe_ring.c
+ * links: posix/file/pipe_ring.c
  */
-#include "posix/pipe_ring.h"
+#include "posix/file/pipe_ring.h"
 
 #include "mm/object.h"
 

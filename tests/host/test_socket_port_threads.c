@@ -3,10 +3,10 @@
  * two are cores that use it in turns, one only looks at its readiness. Every byte must arrive, in
  * order, both ways, and nobody may wait for ever.
  *
- * links: posix/socket_port.c smp/byte_ring.c
+ * links: posix/socket/socket_port.c smp/byte_ring.c
  */
-#include "posix/socket_file.h"
-#include "posix/socket_port.h"
+#include "posix/socket/socket_file.h"
+#include "posix/socket/socket_port.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 

@@ -1,9 +1,9 @@
 /*
  * Inboxes and accounts of local sockets under contention: threads push, one takes and at some time
  * closes; nothing is lost, nothing comes twice or out of order, and each account ends exactly once.
- * links: posix/unix_queue.c
+ * links: posix/socket/unix_queue.c
  */
-#include "posix/unix_queue.h"
+#include "posix/socket/unix_queue.h"
 
 #include <pthread.h>
 #include <sched.h>

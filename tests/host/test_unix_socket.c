@@ -4,19 +4,19 @@
  * numbered, so that each one that is lost, doubled or out of order is seen; whoever waits must have
  * been told; at the end nothing is left. AddressSanitizer sees what is used after its end.
  *
- * links: tests/host/fake_cores.c posix/unix_socket.c posix/unix_message.c posix/unix_queue.c posix/unix_stream.c
- * links: posix/unix_datagram.c posix/unix_connection.c posix/unix_transfer.c posix/unix_name.c
- * links: posix/unix_rights.c posix/unix_option.c posix/file.c posix/file_move.c
+ * links: tests/host/fake_cores.c posix/socket/unix_socket.c posix/socket/unix_message.c posix/socket/unix_queue.c posix/socket/unix_stream.c
+ * links: posix/socket/unix_datagram.c posix/socket/unix_connection.c posix/socket/unix_transfer.c posix/socket/unix_name.c
+ * links: posix/socket/unix_rights.c posix/socket/unix_option.c posix/file/file.c posix/file/file_move.c
  */
 #include "tests/host/fake_cores.h"
 
-#include "posix/unix_socket.h"
+#include "posix/socket/unix_socket.h"
 
-#include "posix/file_move.h"
+#include "posix/file/file_move.h"
 #include "posix/fs/calls.h"
 #include "posix/fs/fs.h"
-#include "posix/interface_list.h"
-#include "posix/signal.h"
+#include "posix/socket/interface_list.h"
+#include "posix/signal/signal.h"
 #include "sched/thread.h"
 
 #include "mm/object.h"

@@ -1,0 +1,72 @@
+/*
+ * The start of an application that is linked with the image: what crt1 does under Linux.
+ */
+#include "posix/process/start.h"
+
+#include "posix/fs/pseudo.h"
+#include "posix/process/start_block.h"
+
+#include "lavra/boot_option.h"
+#include "lavra/console.h"
+#include "sched/affinity.h"
+#include "sched/thread.h"
+#include "smp/core.h"
+
+#include <elf.h>
+
+#define EXECUTABLE "/app"
+
+/* Of the application and the C library: posix/ is linked against them last. */
+int main(int argc, char **argv, char **envp);
+int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void),
+		      void (*fini)(void), void (*unused)(void));
+__attribute__((weak)) void _init(void);
+__attribute__((weak)) void _fini(void);
+
+/* The ELF header of the image, which the linker script keeps in its first page. */
+extern const char image_start[];
+
+/* Does not return: main's result goes to exit(). */
+static void run_application(void *argument)
+{
+	unsigned long *block = argument;
+
+	__libc_start_main(main, block[0], (char **)(block + 1), _init, _fini, NULL);
+	panic("__libc_start_main returned");
+}
+
+static unsigned usable_cores(void)
+{
+	unsigned usable = 0;
+
+	for (core_id_t core = 0; core < ncores; core++)
+		usable += affinity_default >> core & 1;
+	return usable;
+}
+
+/* In a section of its own: with the one that takes its place it would be kept, and want a
+ * main(). */
+__attribute__((weak, section(".text.start_linked_application"))) void start_application(void)
+{
+	const Elf64_Ehdr *header = (const void *)image_start;
+	struct start_program program = {
+		.path = EXECUTABLE,
+		.headers = (vaddr_t)image_start + header->e_phoff,
+		.header_size = header->e_phentsize,
+		.nheaders = header->e_phnum,
+		.entry = (vaddr_t)main,
+	};
+	void *stack_end = start_stack_create();
+	unsigned long *block = NULL;
+
+	boot_arguments_complete(usable_cores());
+	program.argc = boot_argc;
+	program.argv = boot_argv;
+	if (stack_end)
+		block = start_block_build(stack_end, &program);
+	if (!block)
+		panic("no memory for the application's stack");
+	console_files_open();
+	if (!thread_create_main(run_application, block, block))
+		panic("no memory for the application's first thread");
+}
