@@ -26,6 +26,47 @@ user_copy:
 	movl $1, %eax
 	ret
 
+	.globl user_copy_8
+	.balign 16
+user_copy_8:
+	movq (%rsi), %rax
+	movq %rax, (%rdi)
+	movl $1, %eax
+	ret
+
+	.globl user_copy_4
+	.balign 16
+user_copy_4:
+	movl (%rsi), %eax
+	movl %eax, (%rdi)
+	movl $1, %eax
+	ret
+
+	.globl user_clear
+	.balign 16
+user_clear:
+	xorl %eax, %eax
+	movq %rsi, %rcx
+	rep stosb
+	movl $1, %eax
+	ret
+
+	/* (address, limit, size_t *length): the index of the first zero byte, or the limit. */
+	.globl user_find_zero
+	.balign 16
+user_find_zero:
+	xorl %eax, %eax
+	cmpq %rsi, %rax
+	jae 2f
+1:	cmpb $0, (%rdi,%rax)
+	je 2f
+	incq %rax
+	cmpq %rsi, %rax
+	jb 1b
+2:	movq %rax, (%rdx)
+	movl $1, %eax
+	ret
+
 	/* What fails is the first instruction that touches the word, so it is the same for both. */
 	.globl user_exchange_word
 	.balign 16

@@ -1,10 +1,9 @@
 /*
  * Touching memory of the application that may not be there.
  *
- * A system call believes a pointer once user_pointer_is_bad() (posix/user_memory.h) has looked at what
- * it points to. These functions are how it looks, and how code that may meet anything (the stack of
- * a signal handler, the frame that one returns by) copies: a fault in them that nobody can mend
- * makes them return an error. A fault elsewhere in the kernel's text ends the image with a report.
+ * A fault in these functions that nobody can mend makes them return an error. A fault elsewhere in the
+ * kernel's text ends the image with a report. They look at no range: system calls use them by
+ * posix/user_memory.h, which does, or on a range that it has looked at.
  */
 #pragma once
 
@@ -18,6 +17,12 @@ bool user_can_read(const void *address);
 /* Copy between the application's memory and the kernel's, or inside the former. Returns false if
  * some of it is not accessible; then part of it may have been copied. */
 bool user_copy(void *to, const void *from, size_t len);
+bool user_copy_8(void *to, const void *from); /* one access, if it is aligned */
+bool user_copy_4(void *to, const void *from);
+/* Fill with zeros, likewise. */
+bool user_clear(void *to, size_t len);
+/* The length of the string at `string`, `limit` if no zero byte comes before. */
+bool user_find_zero(const char *string, size_t limit, size_t *length);
 /* As __atomic_compare_exchange_n() on an aligned word, sequentially consistent: returns 0 with the
  * word's value before in *old (== expected: it was exchanged), or -1 if it is not accessible. */
 int user_compare_exchange(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *old);

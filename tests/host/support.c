@@ -2,6 +2,7 @@
  * What the kernel sources under test find in place of the console, and of the rest of the machine:
  * weak, so that a test that links the real thing, or wants a fake of its own, gets that.
  */
+#include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
 #include "smp/core.h"
 
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define WEAK __attribute__((weak))
 
@@ -16,6 +18,35 @@ WEAK unsigned ncores = 1;
 WEAK struct core cores[MAX_CORES];
 WEAK CORE_LOCAL core_id_t this_core;
 WEAK uint64_t process_signal_pending; /* sched/thread.h: nobody sends signals here */
+
+/* All memory of a test is there. */
+WEAK bool user_copy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	return true;
+}
+
+WEAK bool user_copy_8(void *to, const void *from)
+{
+	return user_copy(to, from, 8);
+}
+
+WEAK bool user_copy_4(void *to, const void *from)
+{
+	return user_copy(to, from, 4);
+}
+
+WEAK bool user_clear(void *to, size_t len)
+{
+	memset(to, 0, len);
+	return true;
+}
+
+WEAK bool user_find_zero(const char *string, size_t limit, size_t *length)
+{
+	*length = strnlen(string, limit);
+	return true;
+}
 
 WEAK int kvsnprintf(char *buffer, size_t size, const char *format, va_list args)
 {
