@@ -69,7 +69,7 @@ struct epoll {
 
 static inline uint32_t interest(const struct epoll_item *item)
 {
-	return item->events & ~FLAG_BITS;
+	return item->events & ~(FLAG_BITS | EPOLL_SETTLED);
 }
 
 /* May this core, the set's, look at the item's file itself? Not if the file has ended (its watch is
@@ -211,9 +211,8 @@ static void forget_answer(struct epoll_item *item)
 	if (!item->asked)
 		return;
 	item->asked = false;
-	/* Who waited for the last answer must look again. */
 	if (--item->epoll->unanswered == 0)
-		file_notify(&item->epoll->file, EPOLLIN | EPOLLRDNORM);
+		file_notify(&item->epoll->file, EPOLL_SETTLED);
 }
 
 static void item_free(struct epoll_item *item)
@@ -351,7 +350,6 @@ int epoll_add(struct epoll *epoll, int fd, struct file *file, struct file_view *
 	item->watch.takes = item_takes;
 	item->watch.core = this_core;
 	item->watch.exclusive = events & EPOLLEXCLUSIVE;
-	item->watch.events = events & ~FLAG_BITS;
 	item->file = file;
 	item->file_home = file_home(file);
 	item->epoll = epoll;
@@ -359,6 +357,7 @@ int epoll_add(struct epoll *epoll, int fd, struct file *file, struct file_view *
 	item->nesting = nesting;
 	item->data = data;
 	item->events = events;
+	item->watch.events = interest(item);
 	item->fd = fd;
 	parcel_init(&item->to_file, requests_arrived);
 	parcel_init(&item->to_set, replies_arrived);
@@ -526,7 +525,7 @@ static uint32_t epoll_events(struct file *file)
 			return EPOLLIN | EPOLLRDNORM;
 		list_remove(link);
 	}
-	return 0;
+	return epoll->unanswered ? 0 : EPOLL_SETTLED;
 }
 
 /* ---- the file ---- */

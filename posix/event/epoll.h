@@ -41,6 +41,10 @@ int epoll_remove(struct epoll *epoll, int fd, struct file *file);
 
 struct epoll_event;
 
+/* Of a set's file, beside EPOLL* and FILE_* bits: no answer from another core is under way. It is
+ * true or not, as readiness is: who begins to wait for it after the last answer does not wait. */
+#define EPOLL_SETTLED (1u << 18)
+
 /* Home core: up to `max` events. 0: none are known. -EAGAIN: none are known yet, but answers from
- * other cores are under way; they make the set readable. */
+ * other cores are under way; with the last of them the file has EPOLLIN, or EPOLL_SETTLED alone. */
 int epoll_collect(struct epoll *epoll, struct epoll_event *events, int max);

@@ -153,7 +153,7 @@ static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll
 		/* Without a wish to wait, only for answers that are under way: not exclusively, or
 		 * the news that they are there may go to another thread, which waits for events. */
 		if (deadline_ns == NO_WAIT)
-			waited = file_wait(file, EPOLLIN, false, FOREVER);
+			waited = file_wait(file, EPOLLIN | EPOLL_SETTLED, false, FOREVER);
 		else
 			waited = file_wait(file, EPOLLIN, true, deadline_ns);
 		if (waited) {

@@ -422,6 +422,37 @@ static void a_file_of_another_core_is_asked_before_it_is_told_again(void **state
 	assert_int_equal(objects, 0);
 }
 
+static void an_answer_is_no_event_of_the_set(void **state)
+{
+	struct fake *fake = fake_create(1);
+	struct epoll *inner, *outer;
+	struct epoll_event event;
+
+	this_core = 0;
+	inner = epoll_create_set();
+	this_core = 2;
+	outer = epoll_create_set();
+	assert_int_equal(epoll_add(outer, 1, epoll_file(inner), NULL, EPOLLIN, 1), 0);
+	settle();
+	/* The file of a third core answers that there is nothing: then that is all that the outer set
+	 * may hear of the inner one. */
+	this_core = 0;
+	assert_int_equal(epoll_add(inner, 5, &fake->file, NULL, EPOLLIN, 5), 0);
+	settle();
+	this_core = 2;
+	assert_int_equal(epoll_collect(outer, &event, 1), 0);
+	trigger(fake, EPOLLIN);
+	settle();
+	this_core = 2;
+	assert_int_equal(epoll_collect(outer, &event, 1), 1);
+	this_core = 0;
+	file_unreference(epoll_file(inner));
+	file_unreference(epoll_file(outer));
+	file_unreference(&fake->file);
+	settle();
+	assert_int_equal(objects, 0);
+}
+
 static void sets_make_no_circle(void **state)
 {
 	struct epoll *a, *b, *c, *deep[6];
@@ -459,6 +490,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_of_another_core_is_asked_before_it_is_told_again),
+		cmocka_unit_test(an_answer_is_no_event_of_the_set),
 		cmocka_unit_test(sets_make_no_circle),
 		cmocka_unit_test(every_order_of_events),
 	};
