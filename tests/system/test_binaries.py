@@ -193,8 +193,7 @@ def a_go_server_serves():
     cache = os.path.join(BUILD, "go-cache")
     program = build("server-go", "go", "build", "-o", "{}", "server.go",
                     environment={"CGO_ENABLED": "0", "GOCACHE": cache, "GO111MODULE": "off", "GOFLAGS": ""})
-    # At 4 cores a collection of garbage was seen to stall until the next request (docs/posix.md).
-    for cores in (1, 2):
+    for cores in (1, 2, 4):
         serves(program, cores, {
             "/hello.txt": "Hello, world!\n",
             "/preempt": "preempted\n",
