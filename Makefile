@@ -15,8 +15,13 @@ CORES ?= 2
 MEM ?= 128M
 PORT ?= $(or $(port),8080)
 MALLOC ?= mimalloc
+ISOLATION ?= mpk
 ifeq ($(filter mimalloc musl,$(MALLOC)),)
 $(error MALLOC is '$(MALLOC)'; there are mimalloc and musl)
+endif
+
+ifeq ($(filter mpk none,$(ISOLATION)),)
+$(error ISOLATION is '$(ISOLATION)'; there are mpk and none)
 endif
 
 CC = gcc
@@ -99,7 +104,8 @@ kernel_includes := -I. -Iinclude -I$(BUILD)/gen -isystem $(sysroot)/include -isy
 kernel_cflags := -std=gnu11 -O2 -g -D_GNU_SOURCE= -ffreestanding -fbuiltin -nostdinc $(machine_flags) -mgeneral-regs-only \
 	-fstack-protector-strong -mstack-protector-guard=global \
 	-ffunction-sections -fdata-sections -fno-strict-aliasing -fno-common -fvisibility=hidden \
-	$(reproducible_flags) $(warning_flags) $(kernel_includes) $(KERNEL_DEFINES)
+	$(reproducible_flags) $(warning_flags) $(kernel_includes) $(KERNEL_DEFINES) \
+	$(if $(filter none,$(ISOLATION)),-DISOLATION_NONE)
 
 kernel_sources :=
 include arch/x86_64/folder.mk smp/folder.mk sched/folder.mk mm/folder.mk

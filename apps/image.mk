@@ -30,7 +30,8 @@ app_folders := $(sort $(app_folders) \
 
 # ---- the kernel: one object whose names do not meet the application's ----
 #
-# What stays visible: system calls, and what the linker script and the C library ask for by name.
+# What stays visible: system calls, or their gates (arch/x86_64/gate.S), and what the linker script and the
+# C library ask for by name.
 
 kernel_exports := sys_* kernel_syscall __kernel_entry pvh_start
 # Backtraces walk frame pointers, and so does gdb where there is nothing better.
@@ -38,13 +39,20 @@ no_unwinding := --remove-section=.eh_frame --remove-section=.rela.eh_frame
 keep_exports := --wildcard $(foreach name,$(kernel_exports),--keep-global-symbol='$(name)')
 
 define kernel_rule
-$(1)/lavra-kernel.o: $(2) $$(lwip_object) apps/image.mk
+$(1)/lavra-kernel.o: $(2) $$(lwip_object) apps/image.mk tools/make-gates
 	$$(quiet) LD $$@
 	@mkdir -p $$(@D)
 	$$(Q)$$(LD) -r -Map=$$(@:.o=.map) -o $$@.all $$(filter %.o,$$^) $$(shell $$(CC) -print-file-name=libck.a)
+	$$(Q)$$(call make_gates,$$@)
 	$$(Q)$$(OBJCOPY) $$(keep_exports) $$(no_unwinding) $$@.all $$@
-	@rm -f $$@.all
+	@rm -f $$@.all $$@.gates*
 endef
+ifeq ($(ISOLATION),mpk)
+make_gates = tools/make-gates $(1).all $(1).gates.S $(1).gates.names && \
+	$(CC) -c -o $(1).gates.o $(1).gates.S && \
+	$(OBJCOPY) --redefine-syms=$(1).gates.names $(1).all && \
+	mv $(1).all $(1).gates.all && $(LD) -r -o $(1).all $(1).gates.all $(1).gates.o
+endif
 $(eval $(call kernel_rule,$(BUILD),$(kernel_objects)))
 
 # ---- images ----

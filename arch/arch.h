@@ -98,8 +98,20 @@ void arch_enable_syscall_instruction(void);
 /* A `syscall` instruction's registers are in *frame, on the thread's syscall_stack; implemented by
  * posix/. Returns false if of these only the result (rax) has changed. */
 bool syscall_from_instruction(struct trap_frame *frame);
-/* Start a program as its ABI says: at `entry`, on the stack as given, other registers 0. */
-void arch_start_program(uint64_t entry, void *stack_pointer) __attribute__((noreturn));
+/* Leave the kernel for the application: at `entry`, with one argument, on the stack as given, other
+ * registers 0; with an application's rights. Thread context. */
+void arch_enter_application(uint64_t entry, uint64_t argument, void *stack_pointer)
+    __attribute__((noreturn));
+/*
+ * Is the application kept apart from the kernel (arch/x86_64/isolation.h)? Then every system call, also one
+ * that is a function call, enters through a gate on the thread's syscall_stack, and its registers lie
+ * where arch_call_frame() says, vector TRAP_CALL, TRAP_ENTRY or TRAP_SYSCALL. After its function:
+ * syscall_is_over(), and if that is false syscall_deliver_signals(); implemented by posix/.
+ */
+bool arch_isolation(void);
+struct trap_frame *arch_call_frame(void *stack_top); /* NULL without isolation */
+bool syscall_is_over(void);
+void syscall_deliver_signals(struct trap_frame *frame);
 /* The vDSO, an ELF image in the kernel's text: AT_SYSINFO_EHDR (arch/x86_64/vdso.S). */
 extern const char arch_vdso[];
 /* What the auxiliary vector tells a program of the processor. */
@@ -184,6 +196,10 @@ enum page_protection {
 	PAGE_COPIED_FIRST = 32, /* to be copied before it is written: stays read-only in any case */
 };
 #define PAGE_ACCESS (PAGE_READ | PAGE_WRITE | PAGE_EXECUTE)
+/* An application's page has a protection key, 0 unless it says otherwise (arch/x86_64/isolation.h). */
+#define PAGE_KEY_SHIFT 8
+#define PAGE_KEY(key) ((unsigned)(key) << PAGE_KEY_SHIFT)
+#define PAGE_KEY_MASK PAGE_KEY(15)
 
 /* The ends of what an application may map: lower half. The page at 0 is never mapped. */
 #define USER_START 0x10000ul
@@ -227,6 +243,9 @@ int arch_unmap(vaddr_t address, size_t size, arch_release *release, void *arg);
 bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_t *page_size);
 /* Drop this core's cached translations for the range (all of them when npages is large). */
 void arch_tlb_flush_local(vaddr_t address, size_t npages);
+
+/* From now on what is READ_MOSTLY is read-only. Each core, when the boot is over. */
+void arch_seal(void);
 
 /* A page fault that is not a kernel bug goes to the generic code (mm/area.c). Runs on the fault
  * stack; interrupts as they were. Returns true if the access may be tried again. */

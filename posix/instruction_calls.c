@@ -117,11 +117,26 @@ bool syscall_from_instruction(struct trap_frame *frame)
 					(long)frame->rdx, (long)frame->r10, (long)frame->r8,
 					(long)frame->r9);
 	frame->rax = (uint64_t)result;
-	current->entry_trap = NULL;
+	if (!arch_isolation())
+		current->entry_trap = NULL;
 	if (unlikely(signal_is_due())) {
 		signal_deliver(frame);
 		return true;
 	}
 	/* A single-stepped caller wants its trap behind the instruction, not in the kernel. */
 	return unlikely(number == SYS_rt_sigreturn || frame->rflags & RFLAGS_TF);
+}
+
+/* ---- calls through gates ---- */
+
+bool syscall_is_over(void)
+{
+	/* rt_sigreturn has changed the frame. */
+	return !signal_is_due() && current->entry_trap->vector == TRAP_CALL;
+}
+
+void syscall_deliver_signals(struct trap_frame *frame)
+{
+	if (signal_is_due())
+		signal_deliver(frame);
 }

@@ -25,10 +25,10 @@
 #define SYSCALL_STACK_PAGES 4
 
 /* Here, and not in posix/, because a thread that blocks asks for it. */
-READ_MOSTLY uint64_t process_signal_pending;
+uint64_t process_signal_pending CACHE_ALIGNED;
 
 static READ_MOSTLY void (*exit_callback)(struct thread *dead);
-static READ_MOSTLY bool with_syscall_stacks;
+static bool with_syscall_stacks;
 
 void thread_use_syscall_stacks(void)
 {
@@ -128,8 +128,10 @@ static struct thread *application_thread_new(const char *name, core_id_t core, u
 	if (!thread)
 		return NULL;
 	thread->save_area = object_alloc_zeroed(arch_save_area_size());
-	if (thread->save_area && with_syscall_stacks)
+	if (thread->save_area && with_syscall_stacks) {
 		thread->kernel_stack = kva_stack_alloc(SYSCALL_STACK_PAGES);
+		thread->entry_trap = arch_call_frame(thread->kernel_stack);
+	}
 	if (!thread->save_area || (with_syscall_stacks && !thread->kernel_stack) ||
 	    thread_table_add(thread) != 0) {
 		thread_free(thread);
@@ -157,7 +159,9 @@ struct thread *thread_create_main(void (*entry)(void *), void *stack_top, void *
 	thread->signal_mask = 0;
 	thread->entry = entry;
 	thread->argument = argument;
-	arch_context_init(&thread->context, stack_top, run_entry, thread, thread->save_area);
+	/* It begins in the kernel. */
+	arch_context_init(&thread->context, arch_isolation() ? thread->kernel_stack : stack_top,
+			  run_entry, thread, thread->save_area);
 	thread->context.syscall_stack = thread->kernel_stack;
 	thread_start(thread);
 	return thread;

@@ -66,7 +66,8 @@ struct thread {
 	size_t signal_stack_size; /* 0: none */
 	int signal_stack_flags;
 	struct syscall_frame *entry_frame; /* of a call from registers; NULL in a handler */
-	struct trap_frame *entry_trap; /* of a call by the syscall instruction; else NULL */
+	/* Of a call by the syscall instruction, else NULL; with isolation, of any call, or the last one. */
+	struct trap_frame *entry_trap;
 	int exit_status;
 	uint64_t cpu_ns; /* time run, up to the last switch */
 	void *save_area; /* arch_save_area_size() bytes; application threads */
@@ -111,8 +112,9 @@ void sched_run(void) __attribute__((noreturn));
 struct thread *thread_create(const char *name, core_id_t core, void (*entry)(void *),
 			     void *argument);
 
-/* The application's first thread (tid 1) on this core: runs entry(argument) on the application
- * stack that ends at `stack_top` (16-byte aligned). NULL if memory is out. */
+/* The application's first thread (tid 1) on this core: runs entry(argument), with isolation on its kernel
+ * stack, otherwise on the application stack that ends at `stack_top` (16-byte aligned). NULL if memory is
+ * out. */
 struct thread *thread_create_main(void (*entry)(void *), void *stack_top, void *argument);
 
 /* Application threads made from now on get a stack for the `syscall` instruction. Before the first

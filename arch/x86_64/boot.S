@@ -13,7 +13,7 @@
 #include "arch/x86_64/registers.h"
 
 /* An entry that leads to a table: the entry of the page says what is allowed. */
-#define TABLE (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)
+#define TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
 #define PHYSICAL(symbol) (symbol - IMAGE_OFFSET)
 
 	.section .note.Xen, "a", @note

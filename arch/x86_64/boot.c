@@ -4,6 +4,7 @@
 #include "arch/boot_info.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/image.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/memory_map.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/random.h"
@@ -215,8 +216,10 @@ __attribute__((optimize("no-stack-protector"))) void boot_main(paddr_t start_inf
 	cpu_enable_core();
 	random_set_canary();
 	read_start_info(start_info);
+	isolation_decide(info.command_line);
 	find_memory(ram, &nram);
 	paging_init(&info, ram, nram);
+	trap_init();
 	trap_guard_stacks();
 	lavra_main(&info);
 }

@@ -2,6 +2,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/syscall_frame.h"
 #include "arch/x86_64/syscall_instruction.h"
@@ -51,19 +52,6 @@ static void write_fs_base(uint64_t base)
 		write_msr(MSR_FS_BASE, base);
 }
 
-static uint32_t read_pkru(void)
-{
-	uint32_t rights;
-
-	__asm__ volatile("rdpkru" : "=a"(rights) : "c"(0) : "edx");
-	return rights;
-}
-
-static void write_pkru(uint32_t rights)
-{
-	__asm__ volatile("wrpkru" ::"a"(rights), "c"(0), "d"(0) : "memory");
-}
-
 /* XSAVE, not XSAVEOPT: that one may skip what it believes the area still holds from the last
  * XRSTOR, and areas are freed and used again. */
 static void save_extended(void *area)
@@ -78,8 +66,7 @@ static void save_extended(void *area)
 static void restore_extended(const void *area)
 {
 	if (cpu_features.xsave)
-		__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(XSAVE_COMPONENTS_LOW), "d"(~0u)
-				 : "memory");
+		rights_keep_and_xrstor(area);
 	else
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }
@@ -87,8 +74,9 @@ static void restore_extended(const void *area)
 static void save_apart(struct context *context)
 {
 	context->thread_pointer = read_fs_base(context);
-	if (cpu_features.protection_keys)
-		context->protection_key_rights = read_pkru();
+	/* With isolation they lie in the frame of the call or the trap, and the kernel has all. */
+	if (cpu_features.protection_keys && !isolation_on)
+		context->protection_key_rights = rights_read();
 }
 
 static void restore_apart(const struct context *from, const struct context *to)
@@ -96,9 +84,9 @@ static void restore_apart(const struct context *from, const struct context *to)
 	if (to->thread_pointer != from->thread_pointer)
 		write_fs_base(to->thread_pointer);
 	/* Writing the rights costs far more than comparing them. */
-	if (cpu_features.protection_keys &&
+	if (cpu_features.protection_keys && !isolation_on &&
 	    to->protection_key_rights != from->protection_key_rights)
-		write_pkru(to->protection_key_rights);
+		rights_write(to->protection_key_rights);
 }
 
 void arch_context_switch(struct context *from, struct context *to)
@@ -157,8 +145,14 @@ static void init_common(struct context *context, void *save_area)
 		context->frame = (char *)save_area + extended_size();
 	}
 	/* A thread starts with the rights of the one that makes it. */
-	if (cpu_features.protection_keys)
-		context->protection_key_rights = read_pkru();
+	if (cpu_features.protection_keys && !isolation_on)
+		context->protection_key_rights = rights_read();
+}
+
+/* Those of the thread that makes it. */
+static uint32_t caller_rights(void)
+{
+	return isolation_on ? arch_call_frame(current_context()->syscall_stack)->rights : 0;
 }
 
 void arch_context_init(struct context *context, void *stack_top, void (*entry)(void *),
@@ -203,6 +197,8 @@ void arch_context_init_clone(struct context *context, const struct syscall_frame
 		.rflags = RFLAGS_IF | RFLAGS_FIXED,
 		.rsp = stack_pointer,
 		.ss = SELECTOR_DATA,
+		.domain = DOMAIN_APPLICATION,
+		.rights = caller_rights(),
 	};
 	/* Rounding modes and the like are inherited. */
 	save_extended(context->extended);

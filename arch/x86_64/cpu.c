@@ -121,12 +121,11 @@ const char *cpu_enable_core(void)
 		cr4 |= CR4_FSGSBASE;
 	if (f->xsave)
 		cr4 |= CR4_OSXSAVE;
-	if (f->smep)
-		cr4 |= CR4_SMEP;
-	if (f->smap)
-		cr4 |= CR4_SMAP;
+	/* Keys apply to the user's pages, which so are touched from ring 0. */
 	if (f->protection_keys)
 		cr4 |= CR4_PKE;
+	else
+		cr4 |= (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0);
 	write_cr4(cr4);
 	/* No syscall instruction: system calls are function calls (but see syscall_instruction.c). */
 	write_msr(MSR_EFER, (read_msr(MSR_EFER) & ~(uint64_t)EFER_SCE) | EFER_NXE);

@@ -1,6 +1,7 @@
 #include "arch/x86_64/descriptors.h"
 
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/trap.h"
 
@@ -33,15 +34,18 @@ struct table_pointer {
 	uint64_t base;
 } __attribute__((packed));
 
-/* In the window, so that every core has its own at one address, and trap.S finds its core's. */
-struct tss trap_tss CORE_LOCAL;
-static uint64_t gdt[5] CORE_LOCAL;
+/* In the window, so that every core has its own at one address, and trap.S finds its core's. The
+ * processor reads them at every trap, whatever PKRU says of them. */
+struct tss trap_tss WINDOW_VISIBLE_DATA;
+static uint64_t gdt[5] WINDOW_VISIBLE_DATA;
+/* Where the handlers' stacks begin, with isolation: trap.S. */
+vaddr_t trap_stacks[NTRAP_STACKS] CORE_LOCAL;
 
 _Static_assert(sizeof(struct tss) == 104, "the processor's layout");
 _Static_assert(offsetof(struct tss, ist) == TSS_IST_OFFSET(1), "trap.h");
 
 /* The same for all cores; filled by the first. */
-static struct gate idt[256];
+static struct gate idt[256] VISIBLE;
 
 static unsigned stack_of(unsigned vector)
 {
@@ -57,10 +61,10 @@ static unsigned stack_of(unsigned vector)
 	}
 }
 
-static void fill_idt(void)
+static void fill_idt(const char *entries)
 {
 	for (unsigned vector = 0; vector < array_size(idt); vector++) {
-		uint64_t entry = (uint64_t)trap_entries + vector * TRAP_ENTRY_SIZE;
+		uint64_t entry = (uint64_t)entries + vector * TRAP_ENTRY_SIZE;
 
 		idt[vector] = (struct gate){
 			.offset_low = (uint16_t)entry,
@@ -115,13 +119,33 @@ static void load_segments(void)
 			 : "memory");
 }
 
+static vaddr_t open_stack(unsigned ist)
+{
+#ifdef ISOLATION_NONE
+	return 0;
+#else
+	return (vaddr_t)trap_open_stacks + ist * TRAP_OPEN_STACK_SIZE;
+#endif
+}
+
+void descriptors_fill(void)
+{
+#ifndef ISOLATION_NONE
+	if (isolation_on) {
+		fill_idt(trap_isolated_entries);
+		return;
+	}
+#endif
+	fill_idt(trap_entries);
+}
+
 void descriptors_load(const vaddr_t *stacks)
 {
-	if (idt[0].type == 0)
-		fill_idt();
 	trap_tss = (struct tss){ .io_map = sizeof(struct tss) };
-	for (unsigned i = 0; i < NTRAP_STACKS; i++)
-		trap_tss.ist[i] = stacks[i];
+	for (unsigned i = 0; i < NTRAP_STACKS; i++) {
+		trap_stacks[i] = stacks[i];
+		trap_tss.ist[i] = isolation_on ? open_stack(i + 1) : stacks[i];
+	}
 	fill_gdt();
 	load_segments();
 	/* No local descriptor table. */

@@ -42,7 +42,8 @@ static const char *reason(const struct page_fault *fault)
 		return "the page is not executable";
 	if (fault->present && fault->write)
 		return "the page is read-only";
-	if (arch_lookup(fault->address, &physical, &protection, &page_size) && protection == 0)
+	if (arch_lookup(fault->address, &physical, &protection, &page_size) &&
+	    !(protection & PAGE_ACCESS))
 		return "the page may not be accessed";
 	if (fault->address >= USER_START && fault->address < USER_END)
 		return mm_fault_reason();
@@ -93,7 +94,7 @@ void fault_page(struct trap_frame *frame)
 			return;
 	}
 	signal = signal_of(&fault, &code);
-	if (!is_kernel_text(frame->rip)) {
+	if (trap_is_application(frame)) {
 		if (signal_fault(frame, signal, code, fault.address))
 			return;
 	} else if (user_access_failed(frame)) {
@@ -102,7 +103,7 @@ void fault_page(struct trap_frame *frame)
 	ksnprintf(what, sizeof(what), "page fault %s 0x%lx: %s", access_name(&fault), fault.address,
 		  reason(&fault));
 	/* A bad pointer that the application passed to a system call is its mistake, too. */
-	if (!is_kernel_text(frame->rip) || fault.address < USER_END)
+	if (trap_is_application(frame) || fault.address < USER_END)
 		trap_end_application(frame, signal, what);
 	panic_at(frame, "%s", what);
 }
@@ -185,7 +186,7 @@ void fault_other(struct trap_frame *frame)
 		name = exceptions[frame->vector].name;
 	if (name == NULL)
 		panic_at(frame, "exception %lu", frame->vector);
-	if (!is_kernel_text(frame->rip)) {
+	if (trap_is_application(frame)) {
 		uint64_t address = exceptions[frame->vector].has_address ? frame->rip : 0;
 
 		if (signal_fault(frame, exceptions[frame->vector].signal, code_of(frame->vector),
@@ -195,7 +196,7 @@ void fault_other(struct trap_frame *frame)
 		return; /* an address that no page can have */
 	}
 	ksnprintf(what, sizeof(what), "%s (error code 0x%lx)", name, frame->error);
-	if (!is_kernel_text(frame->rip))
+	if (trap_is_application(frame))
 		trap_end_application(frame, exceptions[frame->vector].signal, what);
 	panic_at(frame, "%s", what);
 }

@@ -18,6 +18,8 @@
 #define PTE_HELD (1ul << 9)
 #define PTE_BORROWED (1ul << 10) /* likewise ours: PAGE_BORROWED, PAGE_COPIED_FIRST */
 #define PTE_COPIED_FIRST (1ul << 11)
+#define PTE_KEY_SHIFT 59 /* SDM volume 3, 4.6.2 */
+#define PTE_KEY_MASK 15
 #define PTE_FRAME 0x000ffffffffff000ul
 
 static inline unsigned table_index(vaddr_t address, unsigned level)

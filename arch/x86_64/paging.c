@@ -4,6 +4,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/image.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/page_tables.h"
 #include "lavra/console.h"
 #include "smp/window.h"
@@ -11,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TABLE (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED)
+#define TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
 /* Set from the start, so that the processor need not write them into the tables. */
 #define TOUCHED (PTE_ACCESSED | PTE_DIRTY)
 
@@ -38,9 +39,23 @@ static paddr_t image_physical(const void *address)
 	return (paddr_t)address - IMAGE_OFFSET;
 }
 
-static uint64_t leaf_flags(unsigned protection)
+/* A page has a protection key if it is marked as the user's. */
+static uint64_t with_key(unsigned key)
 {
-	uint64_t flags = TOUCHED;
+	return PTE_USER | (uint64_t)key << PTE_KEY_SHIFT;
+}
+
+/* Whose memory this is (isolation.h). An application has keys of its own also without isolation. */
+static uint64_t key_flags(vaddr_t address, unsigned protection)
+{
+	if (address < USER_END && cpu_features.protection_keys)
+		return with_key((protection & PAGE_KEY_MASK) >> PAGE_KEY_SHIFT);
+	return isolation_on && address >= USER_END ? with_key(KEY_KERNEL) : 0;
+}
+
+static uint64_t leaf_flags(vaddr_t address, unsigned protection)
+{
+	uint64_t flags = TOUCHED | key_flags(address, protection);
 
 	flags |= protection & PAGE_ACCESS ? PTE_PRESENT : PTE_HELD;
 	if (protection & PAGE_WRITE && !(protection & PAGE_COPIED_FIRST))
@@ -73,7 +88,7 @@ static unsigned protection_of(uint64_t entry)
 		protection |= PAGE_BORROWED;
 	if (entry & PTE_COPIED_FIRST)
 		protection |= PAGE_COPIED_FIRST;
-	return protection;
+	return protection | PAGE_KEY(entry >> PTE_KEY_SHIFT & PTE_KEY_MASK);
 }
 
 /* Only what never differs between cores may be global, and then it is flushed one by one. */
@@ -190,7 +205,7 @@ int arch_map(vaddr_t address, paddr_t physical, size_t size, unsigned protection
 {
 	paddr_t root = current_root();
 	unsigned level = is_aligned(address | physical | size, HUGE_PAGE_SIZE) ? 2 : 1;
-	uint64_t flags = leaf_flags(protection) | global_flag(address) | large_flag(level);
+	uint64_t flags = leaf_flags(address, protection) | global_flag(address) | large_flag(level);
 	int error;
 
 	if (!range_is_ours(address, size) || !is_aligned(physical, PAGE_SIZE) ||
@@ -253,7 +268,7 @@ int arch_protect(vaddr_t address, size_t size, unsigned protection)
 
 		if (*entry != 0)
 			__atomic_store_n(entry,
-					 (*entry & PTE_FRAME) | leaf_flags(protection | kept) |
+					 (*entry & PTE_FRAME) | leaf_flags(a, protection | kept) |
 					     global_flag(address) | large_flag(level),
 					 __ATOMIC_RELEASE);
 	}
@@ -390,11 +405,14 @@ static void map_ram(paddr_t start, paddr_t end)
 	paddr_t fixed_start = image_physical(image_start), fixed_end = image_physical(data_start);
 
 	if (start < fixed_start)
-		map_direct(start, min(end, fixed_start), leaf_flags(PAGE_READ | PAGE_WRITE));
+		map_direct(start, min(end, fixed_start),
+			   leaf_flags(DIRECT_MAP, PAGE_READ | PAGE_WRITE));
 	if (start < fixed_end && end > fixed_start)
-		map_direct(max(start, fixed_start), min(end, fixed_end), leaf_flags(PAGE_READ));
+		map_direct(max(start, fixed_start), min(end, fixed_end),
+			   leaf_flags(DIRECT_MAP, PAGE_READ));
 	if (end > fixed_end)
-		map_direct(max(start, fixed_end), end, leaf_flags(PAGE_READ | PAGE_WRITE));
+		map_direct(max(start, fixed_end), end,
+			   leaf_flags(DIRECT_MAP, PAGE_READ | PAGE_WRITE));
 }
 
 static uint64_t *image_entry(const void *address)
@@ -402,14 +420,54 @@ static uint64_t *image_entry(const void *address)
 	return &boot_image_tables[((vaddr_t)address - (vaddr_t)image_start) / PAGE_SIZE];
 }
 
-/* boot.S has mapped the image as it must be. What all cores share of it becomes global. */
+static bool lies_in(const char *page, const char *start, const char *end)
+{
+	return page >= start && page < end;
+}
+
+/* Constants and text are anybody's to read, and so is what the processor reads for itself; then there is
+ * the application's data, and what the kernel's entries use before they have its rights. */
+static uint64_t image_key_flags(const char *page)
+{
+	if (!isolation_on || !lies_in(page, data_start, data_end) ||
+	    lies_in(page, core_window_start, core_window_open) ||
+	    lies_in(page, visible_start, visible_end))
+		return 0;
+	if (lies_in(page, core_window_open, core_window_closed) ||
+	    lies_in(page, application_data_start, application_data_end))
+		return with_key(KEY_APPLICATION);
+	return with_key(KEY_KERNEL);
+}
+
+/* boot.S has mapped the image as it must be, but for the keys. What all cores share of it becomes
+ * global. */
 static void finish_image(void)
 {
 	for (char *page = image_start; page < image_end(); page += PAGE_SIZE) {
-		if ((page < core_window_start || page >= core_window_end) &&
-		    *image_entry(page) != 0)
+		if (*image_entry(page) == 0)
+			continue;
+		*image_entry(page) |= image_key_flags(page);
+		if (!lies_in(page, core_window_start, core_window_end))
 			*image_entry(page) |= global_flag((vaddr_t)page);
 	}
+}
+
+static void make_read_only(const char *start, const char *end)
+{
+	unsigned level;
+
+	for (const char *page = start; page < end; page += PAGE_SIZE)
+		*find_entry(current_root(), (vaddr_t)page, &level) &= ~(uint64_t)PTE_WRITE;
+	arch_tlb_flush_local((vaddr_t)start, (size_t)(end - start) / PAGE_SIZE);
+}
+
+void arch_seal(void)
+{
+	make_read_only(visible_start, visible_end);
+	make_read_only(read_mostly_start, read_mostly_end);
+	/* Without isolation trap.S moves its stack by writing to the task state. */
+	if (isolation_on)
+		make_read_only(core_window_start, core_window_open);
 }
 
 void paging_make_guard(const void *page)
@@ -465,7 +523,7 @@ const void *paging_map_firmware(paddr_t physical, size_t size)
 		entry = make_entry(kernel_pml4, address, 1);
 		if (entry == NULL)
 			return NULL;
-		*entry = page | leaf_flags(PAGE_READ) | global_flag(address);
+		*entry = page | leaf_flags(address, PAGE_READ) | global_flag(address);
 	}
 	return phys_to_virt(physical);
 }
@@ -521,8 +579,9 @@ paddr_t paging_create_core_tables(core_id_t core)
 		vaddr_t address = (vaddr_t)core_window_start + i * PAGE_SIZE;
 		paddr_t table = pages[3 + table_index(address, 2) - first];
 
-		table_at(table)[table_index(address, 1)] = window_frame(core, (unsigned)i) |
-							   leaf_flags(PAGE_READ | PAGE_WRITE);
+		table_at(table)[table_index(address, 1)] =
+		    window_frame(core, (unsigned)i) | TOUCHED | PTE_PRESENT | PTE_WRITE | PTE_NX |
+		    image_key_flags((const char *)address);
 	}
 	return pages[0];
 }
@@ -545,7 +604,8 @@ paddr_t paging_trampoline_tables(paddr_t page)
 	memset(boot_identity_table, 0, PAGE_SIZE);
 	boot_identity_pdpt[0] = image_physical(boot_identity_directory) | TABLE;
 	boot_identity_directory[0] = image_physical(boot_identity_table) | TABLE;
-	boot_identity_table[table_index(page, 1)] = page | leaf_flags(PAGE_READ | PAGE_EXECUTE);
+	boot_identity_table[table_index(page, 1)] = page |
+						    leaf_flags(page, PAGE_READ | PAGE_EXECUTE);
 	return image_physical(boot_pml4);
 }
 

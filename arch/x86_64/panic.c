@@ -134,7 +134,7 @@ static void print_backtrace(const struct trap_frame *frame)
 
 static void print_registers(const struct trap_frame *f)
 {
-	kprintf("rip %016lx rsp %016lx rflags %08lx cs %lx ss %lx\n", f->rip, f->rsp, f->rflags,
+	kprintf("rip %016lx rsp %016lx rflags %08lx cs %x ss %x\n", f->rip, f->rsp, f->rflags,
 		f->cs, f->ss);
 	kprintf("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
 	kprintf("rsi %016lx rdi %016lx rbp %016lx r8  %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);

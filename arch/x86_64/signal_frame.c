@@ -3,6 +3,7 @@
 #include "arch/arch.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/syscall_frame.h"
 #include "arch/x86_64/trap.h"
@@ -107,7 +108,7 @@ static void store_extended(uint8_t *area)
 
 static uint32_t mxcsr_mask(void)
 {
-	static READ_MOSTLY uint32_t mask;
+	static uint32_t mask;
 
 	if (!mask) {
 		uint8_t area[LEGACY_SIZE] __attribute__((aligned(16)));
@@ -120,21 +121,46 @@ static uint32_t mxcsr_mask(void)
 	return mask;
 }
 
-static void load_protection_keys(const uint8_t *area, uint64_t present)
+static bool has_rights(void)
 {
-	uint32_t rights = 0, now;
+	return cpu_features.protection_keys && cpu_features.xcr0 >> COMPONENT_PKRU & 1;
+}
 
-	if (!cpu_features.protection_keys || !(cpu_features.xcr0 >> COMPONENT_PKRU & 1))
+static uint8_t *rights_in(uint8_t *area)
+{
+	return area + cpuid(0xd, COMPONENT_PKRU).ebx;
+}
+
+/* The processor stored those of the kernel: the application's are in the frame. */
+static void store_rights(uint8_t *area, uint32_t rights)
+{
+	uint64_t present;
+
+	if (!isolation_on || !has_rights())
+		return;
+	memcpy(&present, area + LEGACY_SIZE, sizeof(present));
+	present |= 1ull << COMPONENT_PKRU;
+	memcpy(area + LEGACY_SIZE, &present, sizeof(present));
+	memcpy(rights_in(area), &rights, sizeof(rights));
+}
+
+/* What a program has set for its return becomes its rights; the system's are no part of it. */
+static void load_rights(uint8_t *area, uint64_t present, uint32_t *rights)
+{
+	uint32_t stored = 0;
+
+	if (!has_rights())
 		return;
 	if (present >> COMPONENT_PKRU & 1)
-		memcpy(&rights, area + cpuid(0xd, COMPONENT_PKRU).ebx, sizeof(rights));
-	__asm__ volatile("rdpkru" : "=a"(now) : "c"(0) : "edx");
-	if (now != rights)
-		__asm__ volatile("wrpkru" ::"a"(rights), "c"(0), "d"(0) : "memory");
+		memcpy(&stored, rights_in(area), sizeof(stored));
+	if (isolation_on)
+		*rights = stored;
+	else if (rights_read() != stored)
+		rights_write(stored);
 }
 
 /* The area came from the application: make it one that XRSTOR does not refuse (SDM volume 1, 13.8). */
-static void load_extended(uint8_t *area, bool only_legacy)
+static void load_extended(uint8_t *area, bool only_legacy, uint32_t *rights)
 {
 	uint32_t mxcsr;
 	uint64_t present = COMPONENT_LEGACY;
@@ -152,10 +178,9 @@ static void load_extended(uint8_t *area, bool only_legacy)
 	}
 	memset(area + LEGACY_SIZE, 0, HEADER_SIZE);
 	memcpy(area + LEGACY_SIZE, &present, sizeof(present));
-	__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(~(1u << COMPONENT_PKRU)), "d"(~0u)
-			 : "memory");
+	rights_keep_and_xrstor(area);
 	if (!only_legacy)
-		load_protection_keys(area, present);
+		load_rights(area, present, rights);
 }
 
 /* As a program finds them when it starts. */
@@ -175,10 +200,10 @@ static void load_initial(void)
 	memset(area, 0, area_size());
 	memcpy(area, &control, sizeof(control));
 	memcpy(area + MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
-	load_extended(area, true);
+	load_extended(area, true, NULL);
 }
 
-static bool push_extended(vaddr_t to)
+static bool push_extended(vaddr_t to, uint32_t rights)
 {
 	struct mark mark = { .mark1 = MARK1,
 			     .extended_size = (uint32_t)extended_size(),
@@ -188,6 +213,7 @@ static bool push_extended(vaddr_t to)
 	uint8_t *area = scratch();
 
 	store_extended(area);
+	store_rights(area, rights);
 	if (!cpu_features.xsave)
 		memset(&mark, 0, sizeof(mark));
 	memcpy(area + MARK_OFFSET, &mark, sizeof(mark));
@@ -208,7 +234,7 @@ static bool is_whole(const uint8_t *area, vaddr_t from)
 	       user_copy(&mark2, (void *)(from + area_size()), sizeof(mark2)) && mark2 == MARK2;
 }
 
-static bool pop_extended(vaddr_t from)
+static bool pop_extended(vaddr_t from, uint32_t *rights)
 {
 	uint8_t *area = scratch();
 	bool whole;
@@ -222,7 +248,7 @@ static bool pop_extended(vaddr_t from)
 	whole = is_whole(area, from);
 	if (whole && !user_copy(area, (void *)from, area_size()))
 		return false;
-	load_extended(area, !whole);
+	load_extended(area, !whole, rights);
 	return true;
 }
 
@@ -306,7 +332,7 @@ bool signal_frame_push(struct trap_frame *frame, const struct signal_call *call)
 	new.context.fpstate = extended;
 	new.context.mask = call->mask;
 	new.info = *call->info;
-	if (!push_extended(extended) || !user_copy((void *)top, &new, sizeof(new)))
+	if (!push_extended(extended, frame->rights) || !user_copy((void *)top, &new, sizeof(new)))
 		return false;
 	reset_extended();
 	frame->rsp = top;
@@ -318,6 +344,7 @@ bool signal_frame_push(struct trap_frame *frame, const struct signal_call *call)
 	frame->rflags &= ~(uint64_t)(RFLAGS_DF | RFLAGS_RF | RFLAGS_TF);
 	frame->vector = TRAP_RETURNED;
 	frame->error = 0;
+	frame->rights = RIGHTS_INITIAL; /* as Linux has it */
 	return true;
 }
 
@@ -325,13 +352,15 @@ bool signal_frame_pop(struct trap_frame *frame, vaddr_t stack_pointer, uint64_t 
 		      stack_t *stack)
 {
 	struct rt_sigframe old;
+	uint32_t rights = frame->rights;
 
 	/* The handler's return took the first word. */
 	if (!user_copy(&old, (void *)(stack_pointer - sizeof(uint64_t)), sizeof(old)))
 		return false;
-	if (!pop_extended(old.context.fpstate))
+	if (!pop_extended(old.context.fpstate, &rights))
 		return false;
 	take_registers(frame, old.context.gregs);
+	frame->rights = rights;
 	frame->vector = TRAP_RETURNED;
 	*mask = old.context.mask;
 	*stack = old.context.stack;

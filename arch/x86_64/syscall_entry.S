@@ -8,10 +8,24 @@
  * Runs on the caller's stack. __unmapself() unmaps that very stack and then calls exit(): the
  * generic code finds it by stack_pointer and puts the unmapping off until the thread is gone.
  */
+#include "arch/x86_64/isolation.h"
+#include "arch/x86_64/registers.h"
+#include "arch/x86_64/trap.h"
+
 	.section .text.syscall_entry, "ax", @progbits
 	.globl __kernel_entry
 	.balign 16
 __kernel_entry:
+#ifndef ISOLATION_NONE
+	cmpb $0, isolation_on(%rip)
+	je 1f
+	/* As by the instruction itself (syscall_instruction.S). */
+	cli
+	movl $(RFLAGS_IF | RFLAGS_FIXED), %r11d
+	movq $TRAP_ENTRY, open_vector(%rip)
+	jmp isolated_registers
+1:
+#endif
 	/* A frame as after a call, for backtraces. */
 	movq %rsp, %r11
 	pushq %rcx
@@ -50,5 +64,25 @@ __kernel_entry:
 	popq %rbp
 	popq %rcx
 	jmp *%rcx
+
+#ifndef ISOLATION_NONE
+/* long kernel_syscall(long number, six longs): for numbers that are known only at run time. */
+	.section .text.gate.kernel_syscall, "ax", @progbits
+	.globl gate_kernel_syscall
+gate_kernel_syscall:
+	cmpb $0, isolation_on(%rip)
+	jne 1f
+	jmp kernel_syscall
+1:	movq %rdi, %rax
+	movq %rsi, %rdi
+	movq %rdx, %rsi
+	movq %rcx, %rdx
+	movq %r8, %r10
+	movq %r9, %r8
+	movq 8(%rsp), %r9
+	leaq 2f(%rip), %rcx
+	jmp __kernel_entry
+2:	ret
+#endif
 
 	.section .note.GNU-stack, "", @progbits

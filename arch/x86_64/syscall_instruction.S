@@ -8,6 +8,7 @@
  * window, the code in the kernel's text, and an interrupt or NMI takes a stack of its own and
  * returns here.
  */
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/trap.h"
 
@@ -15,6 +16,10 @@
 	.globl syscall_instruction_entry
 	.balign 64
 syscall_instruction_entry:
+#ifndef ISOLATION_NONE
+	cmpb $0, isolation_on(%rip)
+	jne isolated_instruction
+#endif
 	movq %rsp, syscall_caller_stack(%rip)
 	movq syscall_stack(%rip), %rsp
 	/* struct trap_frame, 22 words: the stack stays aligned to 16. */
@@ -63,26 +68,78 @@ syscall_instruction_entry:
 1:	movq %rsp, %rdi
 	jmp trap_resume
 
-/* void arch_start_program(uint64_t entry, void *stack_pointer): rdx = 0 says that there is nothing
- * to call at exit (System V ABI for AMD64, 3.4.1). */
-	.globl arch_start_program
-arch_start_program:
-	movq %rdi, %rcx
-	movq %rsi, %rsp
-	xorl %eax, %eax
-	xorl %ebx, %ebx
+#ifndef ISOLATION_NONE
+/*
+ * With isolation (isolation.h). Interrupts are off, by the instruction's mask or by syscall_entry.S,
+ * which comes in here with a vector of its own.
+ */
+isolated_instruction:
+	movq $TRAP_SYSCALL, open_vector(%rip)
+	.globl isolated_registers
+isolated_registers:
+	movq %rsp, open_rsp(%rip)
+	movq %rax, open_rax(%rip)
+	movq %rcx, open_rcx(%rip)
+	movq %rdx, open_rdx(%rip)
+	xorl %ecx, %ecx
+	rdpkru
+	movl %eax, open_rights(%rip)
+	xorl %eax, %eax		/* RIGHTS_ALL */
 	xorl %edx, %edx
-	xorl %esi, %esi
-	xorl %edi, %edi
-	xorl %ebp, %ebp
-	xorl %r8d, %r8d
-	xorl %r9d, %r9d
-	xorl %r10d, %r10d
-	xorl %r11d, %r11d
-	xorl %r12d, %r12d
-	xorl %r13d, %r13d
-	xorl %r14d, %r14d
-	xorl %r15d, %r15d
-	jmp *%rcx
+	wrpkru
+	testl %eax, %eax
+	jnz rights_violation
+	movb $DOMAIN_KERNEL, domain(%rip)
+	movq syscall_stack(%rip), %rsp
+	pushq $SELECTOR_DATA
+	pushq open_rsp(%rip)
+	pushq %r11		/* rflags */
+	orq $(RFLAGS_IF | RFLAGS_FIXED), (%rsp)
+	pushq $SELECTOR_CODE
+	pushq open_rcx(%rip)	/* rip */
+	pushq open_rax(%rip)
+	pushq open_vector(%rip)
+	pushq open_rax(%rip)
+	pushq %rbx
+	pushq open_rcx(%rip)
+	pushq open_rdx(%rip)
+	pushq %rsi
+	pushq %rdi
+	pushq %rbp
+	pushq %r8
+	pushq %r9
+	pushq %r10
+	pushq %r11
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	movl open_rights(%rip), %eax
+	movl %eax, FRAME_RIGHTS(%rsp)
+	movq %rsp, %rdi
+	pushq $(RFLAGS_IF | RFLAGS_FIXED)
+	popfq
+	call syscall_from_instruction
+	cli
+	movq %rsp, %rdi
+	jmp trap_resume
+
+	.section WINDOW_OPEN, "aw", @progbits
+	.balign 8
+open_rsp:
+	.skip 8
+open_rax:
+	.skip 8
+open_rcx:
+	.skip 8
+open_rdx:
+	.skip 8
+open_rights:
+	.skip 8
+	.globl open_vector
+open_vector:
+	.skip 8
+	.previous
+#endif
 
 	.section .note.GNU-stack, "", @progbits

@@ -6,6 +6,7 @@
 #include "arch/x86_64/descriptors.h"
 #include "arch/x86_64/fault.h"
 #include "arch/x86_64/irq.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/registers.h"
@@ -14,6 +15,31 @@
 #include "smp/core.h"
 
 #include <errno.h>
+#include <stddef.h>
+
+#define CHECK_PLACE(field, place)                                                                  \
+	_Static_assert(offsetof(struct trap_frame, field) == (place), #field)
+CHECK_PLACE(r15, FRAME_R15);
+CHECK_PLACE(r14, FRAME_R14);
+CHECK_PLACE(r13, FRAME_R13);
+CHECK_PLACE(r12, FRAME_R12);
+CHECK_PLACE(r11, FRAME_R11);
+CHECK_PLACE(r10, FRAME_R10);
+CHECK_PLACE(r9, FRAME_R9);
+CHECK_PLACE(r8, FRAME_R8);
+CHECK_PLACE(rbp, FRAME_RBP);
+CHECK_PLACE(rdi, FRAME_RDI);
+CHECK_PLACE(rsi, FRAME_RSI);
+CHECK_PLACE(rdx, FRAME_RDX);
+CHECK_PLACE(rcx, FRAME_RCX);
+CHECK_PLACE(rbx, FRAME_RBX);
+CHECK_PLACE(rax, FRAME_RAX);
+CHECK_PLACE(rip, FRAME_RIP);
+CHECK_PLACE(cs, FRAME_CS);
+CHECK_PLACE(domain, FRAME_DOMAIN);
+CHECK_PLACE(rsp, FRAME_RSP);
+CHECK_PLACE(rights, FRAME_RIGHTS);
+_Static_assert(sizeof(struct trap_frame) == FRAME_SIZE, "trap.h");
 
 extern char kernel_text_start[], kernel_text_end[]; /* image.ld */
 
@@ -38,6 +64,7 @@ void trap_init(void)
 {
 	for (unsigned i = 0; i < NTRAP_STACKS; i++)
 		stacks[0][i] = (vaddr_t)boot_stacks[i].stack + sizeof(boot_stacks[i].stack);
+	descriptors_fill();
 	descriptors_load(stacks[0]);
 }
 
@@ -75,6 +102,12 @@ bool is_kernel_text(uint64_t rip)
 	return rip - (uint64_t)kernel_text_start < (uint64_t)(kernel_text_end - kernel_text_start);
 }
 
+bool trap_is_application(const struct trap_frame *frame)
+{
+	/* With isolation the application may well jump to the kernel's text; it is not the kernel. */
+	return isolation_on ? frame->domain == DOMAIN_APPLICATION : !is_kernel_text(frame->rip);
+}
+
 /* Stop the current thread where the interrupt hit it: its registers go into its context. */
 static void preempt(const struct trap_frame *frame)
 {
@@ -85,7 +118,7 @@ static void preempt(const struct trap_frame *frame)
 void trap_interrupt(struct trap_frame *frame)
 {
 	irq_dispatch((unsigned)frame->vector);
-	if (is_kernel_text(frame->rip))
+	if (!trap_is_application(frame))
 		return;
 	if (sched_should_preempt())
 		preempt(frame);

@@ -23,6 +23,7 @@
 #define FAULT_STACK_PAGES 6
 
 #define TRAP_ENTRY_SIZE 16
+#define TRAP_OPEN_STACK_SIZE 128
 
 /* What 32-bit Linux programs call: given to no device, and an exception here. */
 #define VECTOR_INT80 0x80
@@ -31,6 +32,33 @@
 #define TRAP_SYSCALL 256
 /* One that no trap made: a signal handler is about to run, or has returned. */
 #define TRAP_RETURNED 257
+/* Of a system call that was a function call, through a gate (gate.S): `error` is the function's address;
+ * and that came in registers, from the C library (syscall_entry.S): `error` is the number. */
+#define TRAP_CALL 258
+#define TRAP_ENTRY 259
+
+/* Where the parts of a frame are, for assembly; trap.c checks them. */
+#define FRAME_R15 0
+#define FRAME_R14 8
+#define FRAME_R13 16
+#define FRAME_R12 24
+#define FRAME_R11 32
+#define FRAME_R10 40
+#define FRAME_R9 48
+#define FRAME_R8 56
+#define FRAME_RBP 64
+#define FRAME_RDI 72
+#define FRAME_RSI 80
+#define FRAME_RDX 88
+#define FRAME_RCX 96
+#define FRAME_RBX 104
+#define FRAME_RAX 112
+#define FRAME_RIP 136
+#define FRAME_CS 144
+#define FRAME_DOMAIN 148
+#define FRAME_RSP 160
+#define FRAME_RIGHTS 172
+#define FRAME_SIZE 176
 
 #define TSS_IST_OFFSET(ist) (36 + ((ist)-1) * 8) /* SDM volume 3, 8.7 */
 
@@ -44,8 +72,13 @@ struct trap_frame {
 	uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
 	uint64_t vector;
 	uint64_t error; /* 0 for vectors without an error code */
-	/* Pushed by the processor (SDM volume 3, 6.14.2). */
-	uint64_t rip, cs, rflags, rsp, ss;
+	/* Pushed by the processor (SDM volume 3, 6.14.2), which looks at the low halves of cs and ss when
+	 * it returns. With isolation their high halves say which domain it was (isolation.h), and the
+	 * application's PKRU. */
+	uint64_t rip;
+	uint32_t cs, domain;
+	uint64_t rflags, rsp;
+	uint32_t ss, rights;
 };
 
 /* Descriptor tables and trap stacks of the boot core. Once. */
@@ -62,6 +95,8 @@ void *trap_interrupt_stack(void);
 
 /* Is `rip` in code that is never preempted? (image.ld) */
 bool is_kernel_text(uint64_t rip);
+/* Was it the application that was interrupted? */
+bool trap_is_application(const struct trap_frame *frame);
 
 /* Unmap the pages beneath the boot core's trap stacks. Boot core, after paging_init(). */
 void trap_guard_stacks(void);
@@ -77,5 +112,8 @@ void trap_interrupt(struct trap_frame *frame);
 
 /* One entry for each vector (trap.S). */
 extern char trap_entries[];
+/* The same with isolation, and where the processor then pushes: the ends of its stacks. */
+extern char trap_isolated_entries[];
+extern char trap_open_stacks[];
 
 #endif

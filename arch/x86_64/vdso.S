@@ -1,7 +1,7 @@
 /*
  * The vDSO: a shared library that programs for Linux find in memory (AT_SYSINFO_EHDR), with the
- * calls that are made most often. Here they are the system calls themselves, as function calls on
- * the caller's stack, like those of images that are linked with Lavra.
+ * calls that are made most often. Here they are the system calls themselves, as function calls, like those
+ * of images that are linked with Lavra.
  *
  * It is neither copied nor mapped: it lies in the kernel's text, and arch_vdso is where it begins.
  * ELF structures: System V gABI 4.1, chapters 4 and 5; hashes of names: there, too; versions of
@@ -105,7 +105,11 @@ vdso_strings_end:
 	.macro function name
 	.balign 16
 vdso_\name:
+#ifdef ISOLATION_NONE
 	jmp sys_\name
+#else
+	jmp gate_sys_\name
+#endif
 vdso_end_\name:
 	.endm
 	function clock_gettime

@@ -167,7 +167,7 @@ static void run_program(void *block)
 	name = name ? name + 1 : arguments[0];
 	memset(current->name, 0, sizeof(current->name));
 	memcpy(current->name, name, strnlen(name, sizeof(current->name) - 1));
-	arch_start_program(start_address, block);
+	arch_enter_application(start_address, 0, block);
 }
 
 static void enable_on_core(void *unused)

@@ -17,6 +17,7 @@
 #include "sched/thread.h"
 #include "smp/core.h"
 #include "smp/epoch.h"
+#include "smp/mailbox.h"
 #include "smp/window.h"
 
 /* The other cores wait with what needs the network device until it is there. */
@@ -42,6 +43,11 @@ static void wait_for_devices(void)
 	arch_irq_enable();
 }
 
+static void seal_core(void *unused)
+{
+	arch_seal();
+}
+
 /* The last steps may wait, so a thread takes them. */
 static void boot_thread(void *unused)
 {
@@ -50,6 +56,7 @@ static void boot_thread(void *unused)
 	kprintf("lavra: ready in %lu ms, %zu of %zu KiB free\n",
 		(unsigned long)(clock_ns() / NS_PER_MS), frame_free_count() * (PAGE_SIZE / 1024),
 		frame_total() * (PAGE_SIZE / 1024));
+	core_call_all(seal_core, NULL);
 	start_application();
 }
 
@@ -58,6 +65,8 @@ void lavra_main(const struct boot_info *info)
 	window_save_template();
 	kprintf("Lavra, %lu MiB\n", info->ram_bytes >> 20);
 	boot_options_parse(info->command_line);
+	kprintf("isolation: %s\n",
+		arch_isolation() ? "application and kernel, by protection keys" : "none");
 
 	cores_discover(info->acpi_rsdp);
 	mm_init(info);

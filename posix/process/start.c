@@ -6,6 +6,7 @@
 #include "posix/fs/pseudo.h"
 #include "posix/process/start_block.h"
 
+#include "arch/arch.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "sched/affinity.h"
@@ -26,13 +27,18 @@ __attribute__((weak)) void _fini(void);
 /* The ELF header of the image, which the linker script keeps in its first page. */
 extern const char image_start[];
 
-/* Does not return: main's result goes to exit(). */
-static void run_application(void *argument)
+/* The application's first function: it has an application's rights, so it touches nothing of the
+ * kernel's, not even the canary of its stacks. Does not return: main's result goes to exit(). */
+__attribute__((optimize("no-stack-protector"))) static void run_application(unsigned long *block)
 {
-	unsigned long *block = argument;
-
 	__libc_start_main(main, block[0], (char **)(block + 1), _init, _fini, NULL);
-	panic("__libc_start_main returned");
+	__builtin_trap();
+}
+
+static void enter_application(void *block)
+{
+	/* As after a call: 8 bytes beneath a multiple of 16. */
+	arch_enter_application((vaddr_t)run_application, (vaddr_t)block, (char *)block - 8);
 }
 
 static unsigned usable_cores(void)
@@ -67,6 +73,8 @@ __attribute__((weak, section(".text.start_linked_application"))) void start_appl
 	if (!block)
 		panic("no memory for the application's stack");
 	console_files_open();
-	if (!thread_create_main(run_application, block, block))
+	if (arch_isolation())
+		thread_use_syscall_stacks();
+	if (!thread_create_main(enter_application, block, block))
 		panic("no memory for the application's first thread");
 }

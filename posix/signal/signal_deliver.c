@@ -22,6 +22,7 @@
 #endif
 
 #define SYSCALL_INSTRUCTION_SIZE 2
+#define LIBRARY_ENTRY_SIZE 12 /* leaq and jmp: posix/libc/syscall_macro.s */
 
 /* ---- stacks and masks ---- */
 
@@ -262,10 +263,28 @@ static void push(struct trap_frame *frame, int number, const struct kernel_sigac
 		trap_end_application(frame, SIGSEGV, "no stack for the frame of a signal handler");
 }
 
+static bool is_call(const struct trap_frame *frame)
+{
+	return frame->vector >= TRAP_SYSCALL && frame->vector != TRAP_RETURNED;
+}
+
+/* Make the call again that ended before it had an effect. */
 static void restart(struct trap_frame *frame)
 {
-	frame->rax = frame->error;
-	frame->rip -= SYSCALL_INSTRUCTION_SIZE;
+	switch (frame->vector) {
+	case TRAP_CALL:
+		/* The return address is where the caller left it. */
+		frame->rip = frame->error;
+		frame->rsp -= sizeof(uint64_t);
+		return;
+	case TRAP_ENTRY:
+		frame->rax = frame->error;
+		frame->rip -= LIBRARY_ENTRY_SIZE;
+		return;
+	default:
+		frame->rax = frame->error;
+		frame->rip -= SYSCALL_INSTRUCTION_SIZE;
+	}
 }
 
 void signal_deliver(struct trap_frame *frame)
@@ -276,7 +295,7 @@ void signal_deliver(struct trap_frame *frame)
 	int number;
 
 	/* Some of a call's steps may have had an effect after all: then it has another result. */
-	if (frame->vector == TRAP_SYSCALL && (long)frame->rax == -EINTR)
+	if (is_call(frame) && (long)frame->rax == -EINTR)
 		restarts = current->call_restarts;
 	current->call_restarts = CALL_ENDS;
 	/* Once more if the mask that is back lets others through. */

@@ -19,7 +19,7 @@
 /* Touch the stack that a case needs while there is memory for it. */
 static __attribute__((noinline)) void touch_stack(void)
 {
-	volatile char bytes[16384];
+	volatile char bytes[8192];
 
 	for (size_t i = 0; i < sizeof(bytes); i += 1024)
 		bytes[i] = 0;

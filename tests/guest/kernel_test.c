@@ -4,6 +4,7 @@
 #include "tests/guest/test.h"
 
 #include "lavra/console.h"
+#include "posix/syscall.h"
 
 #define LINES_PER_CASE 20
 
@@ -18,4 +19,10 @@ void kernel_test_failed(const char *file, int line, const char *what, long long 
 		kprintf("# %s:%d: %s: %lld and %lld\n", file, line, what, a, b);
 	else
 		kprintf("# %s:%d: %s\n", file, line, what);
+}
+
+SYSCALL(kernel_test)(void (*run)(void))
+{
+	run();
+	return 0;
 }

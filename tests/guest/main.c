@@ -82,7 +82,10 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		atomic_store(&test_failures, 0);
 		test_skip_reason = NULL;
-		(*test)->run();
+		if ((*test)->in_kernel)
+			sys_kernel_test((*test)->run);
+		else
+			(*test)->run();
 		/* A case may pin this thread; the next one starts as the first did. */
 		sched_setaffinity(0, sizeof(all_cores), &all_cores);
 		number++;

@@ -146,11 +146,12 @@ static long do_recvmmsg(void)
 /* Bytes one by one, so that the one that blocks has sent nothing. */
 static long do_send(void)
 {
+	static const char bytes[512];
 	long result;
 
 	do
-		result = send(stream[0], "", 1, 0);
-	while (result == 1);
+		result = send(stream[0], bytes, sizeof(bytes), 0);
+	while (result > 0);
 	return result;
 }
 

@@ -3,7 +3,7 @@
  *
  * A case is `TEST(name) { ... }` in a file posix_*.c, which is an application's code, or
  * `KERNEL_TEST(name) { ... }` in a file kernel_*.c, which is linked into the kernel and runs as a
- * system call would. Nothing else is to be registered: main.c finds them in a section of the image, runs
+ * system call. Nothing else is to be registered: main.c finds them in a section of the image, runs
  * one after the other on the main thread, prints TAP and ends the image with 1 if one failed.
  *
  * A case goes on after a failed check; it fails once, with every check that failed before its line.
@@ -19,7 +19,11 @@ struct test_case {
 	int line;
 	const char *name;
 	void (*run)(void);
+	bool in_kernel;
 };
+
+/* The system call of this image by which the kernel's cases run. */
+long sys_kernel_test(void (*run)(void));
 
 /* Print a line and mark the running case as failed. Any thread of the application (test_failed()) or
  * in the kernel (kernel_test_failed()). */
@@ -32,19 +36,19 @@ void kernel_test_failed(const char *file, int line, const char *what, long long 
 extern const char *test_skip_reason;
 
 /* Pointers, so that the section is an array whatever the structure's alignment is. */
-#define TEST_CASE(function)                                                                        \
+#define TEST_CASE(function, in_kernel)                                                             \
 	static void function(void);                                                                \
-	static const struct test_case case_##function = { __FILE__, __LINE__, #function,           \
-							  function };                              \
+	static const struct test_case case_##function = { __FILE__, __LINE__, #function, function, \
+							  in_kernel };                             \
 	static const struct test_case *const entry_##function                                      \
 	    __attribute__((used, section("test_cases"))) = &case_##function;                       \
 	static void function(void)
 
 #if __STDC_HOSTED__ == 0 /* compiled with the kernel's flags */
-#define KERNEL_TEST(name) TEST_CASE(name)
+#define KERNEL_TEST(name) TEST_CASE(name, true)
 #define TEST_FAILED kernel_test_failed
 #else
-#define TEST(name) TEST_CASE(name)
+#define TEST(name) TEST_CASE(name, false)
 #define TEST_FAILED test_failed
 #endif
 

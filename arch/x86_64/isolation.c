@@ -1,0 +1,106 @@
+#include "arch/x86_64/isolation.h"
+
+#include "arch/arch.h"
+#include "arch/x86_64/cpu.h"
+#include "lavra/boot_option.h"
+#include "lavra/console.h"
+
+#include <string.h>
+
+#ifndef ISOLATION_NONE
+bool isolation_on VISIBLE;
+#endif
+
+CORE_LOCAL uint8_t domain = DOMAIN_KERNEL;
+
+#define EXIT_BAD_OPTION 2
+
+static bool value_is(const char *value, size_t length, const char *name)
+{
+	return strlen(name) == length && memcmp(value, name, length) == 0;
+}
+
+/* Page tables are made before the options are parsed, so the word is looked for. */
+static const char *option_value(const char *line, size_t *length)
+{
+	static const char name[] = "isolation=";
+	const char *value = NULL;
+
+	while (*line) {
+		size_t word = strcspn(line, " \t\n\r");
+
+		if (word == 2 && memcmp(line, "--", 2) == 0)
+			break;
+		if (word >= sizeof(name) - 1 && memcmp(line, name, sizeof(name) - 1) == 0) {
+			value = line + sizeof(name) - 1;
+			*length = word - (sizeof(name) - 1);
+		}
+		line += word;
+		line += strspn(line, " \t\n\r");
+	}
+	return value;
+}
+
+static void refuse(const char *why)
+{
+	kprintf("lavra: isolation=require, but %s\n", why);
+	machine_exit(EXIT_BAD_OPTION);
+}
+
+void isolation_decide(const char *command_line)
+{
+	size_t length = 0;
+	const char *value = option_value(command_line, &length);
+	bool required = value && value_is(value, length, "require");
+
+#ifdef ISOLATION_NONE
+	if (required)
+		refuse("the image was built with ISOLATION=none");
+#else
+	if (value && value_is(value, length, "off"))
+		return;
+	isolation_on = cpu_features.protection_keys;
+	if (!isolation_on && required)
+		refuse("this processor has no protection keys (CPUID 7, ECX bit 3)");
+#endif
+}
+
+bool arch_isolation(void)
+{
+	return isolation_on;
+}
+
+/* The word has had its effect; here it is checked. */
+static const char *parse_isolation(const char *value)
+{
+	if (strcmp(value, "on") == 0 || strcmp(value, "off") == 0 || strcmp(value, "require") == 0)
+		return NULL;
+	return "it is on, off or require";
+}
+BOOT_OPTION(isolation,
+	    "isolation=on | off | require: keep application and kernel apart by protection keys "
+	    "(on where the processor has them)",
+	    parse_isolation);
+
+const char *isolation_key_owner(unsigned key)
+{
+	switch (key) {
+	case KEY_KERNEL:
+		return "the kernel";
+	case KEY_NETWORK:
+	case KEY_PACKETS:
+		return "the network";
+	default:
+		return "the application";
+	}
+}
+
+uint32_t rights_read(void)
+{
+	uint32_t rights;
+
+	if (!cpu_features.protection_keys)
+		return 0;
+	__asm__ volatile("rdpkru" : "=a"(rights) : "c"(0) : "edx");
+	return rights;
+}

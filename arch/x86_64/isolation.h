@@ -1,0 +1,93 @@
+/*
+ * Isolation: application and kernel in one address space and in ring 0, each behind a protection key.
+ *
+ * Keys apply to pages that are marked as the user's, whoever touches them (SDM volume 3, 4.6.2). So the
+ * kernel's data, its stacks, the direct map and the device registers are marked so and carry
+ * KEY_KERNEL; the application's memory carries KEY_APPLICATION, or a key that the application chose.
+ * PKRU says, on each core, what may be touched now: everything in the kernel, everything but the system's
+ * keys in the application. What carries no key because it is the supervisor's is read-only: text,
+ * constants, and what the processor itself reads at an interrupt (VISIBLE).
+ *
+ * PKRU changes only where one domain ends and the other begins, at instructions that are listed
+ * (tools/check-rights) and each followed by a check, so that it does not matter how one got there:
+ *
+ *	gate.S			an application's call of a system call, and the return from it
+ *	syscall_instruction.S	likewise, by registers
+ *	trap.S			interrupts and exceptions, and the return from them
+ *
+ * Entering, PKRU becomes 0 and the next instructions take the core's own stack, or the thread's, from where
+ * only the kernel can write; who jumps there has only made a system call. Leaving, the system's keys
+ * must be closed. In between `domain` says who runs.
+ *
+ * With the processor's NX, WP and no page both writable and executable, code cannot be brought in. Code
+ * of the application's could still hold privileged instructions: docs/security.md.
+ */
+#pragma once
+
+#define KEY_APPLICATION 0
+/* The application's own: 1 to KEY_LAST. */
+#define KEY_LAST 12
+#define KEY_PACKETS 13
+#define KEY_NETWORK 14
+#define KEY_KERNEL 15
+
+/* PKRU has two bits a key: no access, no writing (SDM volume 3, 4.6.2). */
+#define RIGHTS_DENIED(key) (3 << (2 * (key)))
+#define RIGHTS_ALL 0
+/* The system's three keys; set in an application's PKRU whatever it wishes. */
+#define RIGHTS_SYSTEM 0xfc000000
+/* An application thread's at first, as Linux has it: key 0 alone. */
+#define RIGHTS_INITIAL (RIGHTS_SYSTEM | 0x01555554)
+
+#define DOMAIN_APPLICATION 0
+#define DOMAIN_KERNEL 1
+
+/*
+ * Pages of the core window (smp/window.h) that differ from the rest:
+ *
+ *	VISIBLE		read-only once the core runs; the processor reads it, and so may anybody
+ *	OPEN		where the application's rights still hold, or hold again: the application may
+ *			write it at any time, so nothing in it is believed. But no other core can.
+ */
+#define WINDOW_VISIBLE ".core_window.visible"
+#define WINDOW_OPEN ".core_window.open"
+
+#ifndef __ASSEMBLER__
+
+#include "lavra/types.h"
+
+#ifdef LAVRA_HOST_TEST
+#define VISIBLE
+#define WINDOW_VISIBLE_DATA
+#else
+/* Shared data that is written during boot alone, and that everybody may read. */
+#define VISIBLE __attribute__((section(".data.visible")))
+/* Likewise of each core. */
+#define WINDOW_VISIBLE_DATA __attribute__((section(WINDOW_VISIBLE)))
+#endif
+
+/* Is it on? Decided once, before there are page tables. */
+#ifdef ISOLATION_NONE
+#define isolation_on false
+#else
+extern bool isolation_on;
+#endif
+
+/* Decide by the processor and by the word isolation=... of the command line. Ends the image if it is
+ * required and the processor has no protection keys. Boot core, before paging_init(). */
+void isolation_decide(const char *command_line);
+
+/* What this core runs: written at the sites that change PKRU. */
+extern CORE_LOCAL uint8_t domain;
+
+/* Who owns the page with this key, for reports. */
+const char *isolation_key_owner(unsigned key);
+
+/* This core's PKRU; 0 where the processor has no keys. */
+uint32_t rights_read(void);
+/* Write it, where there is no isolation. */
+void rights_write(uint32_t rights);
+/* XRSTOR of all components but PKRU. */
+void rights_keep_and_xrstor(const void *area);
+
+#endif
