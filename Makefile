@@ -48,7 +48,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # What a person asks for comes first: the packages of the group, then the build in a make of its own,
 # so that it sees a compiler that has just been installed.
-.PHONY: all run test bench conformance gdb packages
+.PHONY: all run test bench bench-isolation conformance gdb packages
 launch = $(lavra) run $(image) --cores '$(CORES)' --memory '$(MEM)' --publish '$(PORT):$(or $(port),80)'
 parallel = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 all: ## build the image of APP
@@ -69,6 +69,11 @@ bench: ## requests per second over cores, beside a Linux guest; APP=httpd, redis
 	@tools/packages build run bench app-$(notdir $(app_folder))
 	@$(MAKE) $(parallel) --no-print-directory image bench-tools
 	@BUILD=$(BUILD) bench/run --server '$(APP)' $(BENCH_FLAGS)
+bench-isolation: ## what isolation costs: instructions and writes of PKRU a request, requests per second
+	@tools/packages build run bench
+	@$(MAKE) $(parallel) --no-print-directory image APP=bench/gate
+	@$(MAKE) $(parallel) --no-print-directory image bench-tools APP=httpd
+	@BUILD=$(BUILD) bench/isolation $(BENCH_FLAGS)
 conformance: ## the programs of the Open POSIX Test Suite, each in a boot of its own
 	@tools/packages build run test
 	@$(MAKE) $(parallel) --no-print-directory image APP=tests/conformance

@@ -4,5 +4,12 @@ $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(HOST_CC) $(host_tool_cflags) -o $@ $<
 
+# Plugins of QEMU's translator.
+$(BUILD)/bench/plugins/%.so: bench/plugins/%.c bench/plugins/qemu_plugin.h
+	$(quiet) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(host_tool_cflags) -fPIC -shared -fvisibility=hidden -o $@ $<
+
 .PHONY: bench-tools
-bench-tools: $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+bench-tools: $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c)) \
+	$(patsubst bench/%.c,$(BUILD)/bench/%.so,$(wildcard bench/plugins/*.c))

@@ -9,8 +9,8 @@
  *
  * Without isolation that is a jump to the function, on the caller's stack. With it the function runs on
  * the thread's kernel stack, all its arguments kept in a struct trap_frame there, so that signals
- * find what they find at a `syscall` instruction; the callee-saved registers are added to it only if
- * somebody wants to see them, for the function keeps them.
+ * find what they find at a `syscall` instruction; what does not change, and the callee-saved registers,
+ * which the function keeps, are added to it only if somebody wants to see them.
  */
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"
@@ -52,17 +52,15 @@ gate_call:
 	jae 2f
 	testb $15, %al
 	jnz 2f
-	/* struct trap_frame */
-	pushq $SELECTOR_DATA
-	pushq %rcx
-	pushq $(RFLAGS_IF | RFLAGS_FIXED)
-	pushq $SELECTOR_CODE
-	pushq open_rip(%rip)
-	pushq 8(%rax)
-	pushq $TRAP_CALL
-	subq $(15 * 8), %rsp
+	/* struct trap_frame; the rest is filled in below if it is wanted. */
+	subq $FRAME_SIZE, %rsp
+	movq %rcx, FRAME_RSP(%rsp)
+	movq open_rip(%rip), %rcx
+	movq %rcx, FRAME_RIP(%rsp)
 	movl open_rights(%rip), %ecx
 	movl %ecx, FRAME_RIGHTS(%rsp)
+	movq %rax, FRAME_ERROR(%rsp)
+	movq $TRAP_CALL, FRAME_VECTOR(%rsp)
 	movq %rdi, FRAME_RDI(%rsp)
 	movq %rsi, FRAME_RSI(%rsp)
 	movq %r11, FRAME_RDX(%rsp)
@@ -106,7 +104,14 @@ gate_call:
 	ud2
 
 	/* There is a signal's handler to run, or another frame to return by. */
-3:	movq %rbx, FRAME_RBX(%rsp)
+3:	movl $SELECTOR_CODE, FRAME_CS(%rsp)
+	movl $DOMAIN_APPLICATION, FRAME_DOMAIN(%rsp)
+	movl $SELECTOR_DATA, FRAME_SS(%rsp)
+	movq $(RFLAGS_IF | RFLAGS_FIXED), FRAME_RFLAGS(%rsp)
+	movq FRAME_ERROR(%rsp), %rax
+	movq 8(%rax), %rax
+	movq %rax, FRAME_ERROR(%rsp)	/* where the call is made again */
+	movq %rbx, FRAME_RBX(%rsp)
 	movq %rbp, FRAME_RBP(%rsp)
 	movq %r12, FRAME_R12(%rsp)
 	movq %r13, FRAME_R13(%rsp)

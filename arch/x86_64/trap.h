@@ -53,10 +53,14 @@
 #define FRAME_RCX 96
 #define FRAME_RBX 104
 #define FRAME_RAX 112
+#define FRAME_VECTOR 120
+#define FRAME_ERROR 128
 #define FRAME_RIP 136
 #define FRAME_CS 144
 #define FRAME_DOMAIN 148
+#define FRAME_RFLAGS 152
 #define FRAME_RSP 160
+#define FRAME_SS 168
 #define FRAME_RIGHTS 172
 #define FRAME_SIZE 176
 

@@ -366,7 +366,7 @@ SYSCALL(rt_sigreturn)(void)
 	struct trap_frame *frame = current->entry_trap;
 
 	/* A plain function call has no frame to return by. */
-	if (!frame && !current->entry_frame)
+	if (frame ? frame->vector == TRAP_CALL : !current->entry_frame)
 		return -EINVAL;
 	if (frame) {
 		return_stack_pointer = frame->rsp;

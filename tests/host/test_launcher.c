@@ -136,6 +136,7 @@ static void test_refusals(void **state)
 	refuse("x --env PATH", "NAME=VALUE");
 	refuse("x --env =x", "NAME=VALUE");
 	refuse("x --aslr maybe", "on or off");
+	refuse("x --isolation maybe", "on, off or require");
 	refuse("x --initrd a --initrd b", "given once");
 	refuse("x --files a --files b", "given once");
 	refuse("x --files=", "takes a path");
@@ -204,6 +205,7 @@ static void test_command(void **state)
 	assert_null(strstr(command_line("x", false), "-initrd"));
 	expect("x --aslr off --env A=b --env C= -- d", false,
 	       "-append aslr=off env=A=b env=C= -- d ");
+	expect("x --isolation require", false, "-append isolation=require ");
 	expect("x", false, "-chardev file,id=status,path=/status ");
 	assert_null(strstr(command_line("x --net none", false), "-netdev"));
 	assert_null(strstr(command_line("x", false), "-append"));

@@ -98,6 +98,8 @@ static const char *add_command_line(struct command *command, const struct option
 		fprintf(stream, "ip=%s ", options->ip);
 	if (options->aslr)
 		fprintf(stream, "aslr=%s ", options->aslr);
+	if (options->isolation)
+		fprintf(stream, "isolation=%s ", options->isolation);
 	for (unsigned i = 0; i < options->nenvironment && !wrong; i++) {
 		wrong = quote(options->environment[i], &quotes);
 		if (!wrong)

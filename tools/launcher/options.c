@@ -156,6 +156,14 @@ static const char *parse_aslr(struct options *options, const char *text)
 	return NULL;
 }
 
+static const char *parse_isolation(struct options *options, const char *text)
+{
+	if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0 && strcmp(text, "require") != 0)
+		return complain("--isolation takes on, off or require, not '%s'", text);
+	options->isolation = text;
+	return NULL;
+}
+
 static const char *parse_path(const char **path, const char *name, const char *text)
 {
 	if (!*text)
@@ -176,6 +184,8 @@ static const char *parse_option(struct options *options, const char *name, char 
 		return parse_environment(options, value);
 	if (!strcmp(name, "--aslr"))
 		return parse_aslr(options, value);
+	if (!strcmp(name, "--isolation"))
+		return parse_isolation(options, value);
 	if (!strcmp(name, "--cores"))
 		return parse_cores(options, value);
 	if (!strcmp(name, "--memory"))
@@ -201,10 +211,10 @@ static const char *parse_option(struct options *options, const char *name, char 
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--cores", "--memory",	 "--publish", "--net",
-					     "--ip",	"--machine",	 "--accel",   "--append",
-					     "--qemu",	"--qemu-option", "--initrd",  "--files",
-					     "--env",	"--aslr" };
+	static const char *const names[] = { "--cores", "--memory",	 "--publish",  "--net",
+					     "--ip",	"--machine",	 "--accel",    "--append",
+					     "--qemu",	"--qemu-option", "--initrd",   "--files",
+					     "--env",	"--aslr",	 "--isolation" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))

@@ -38,6 +38,7 @@ struct options {
 	char **environment; /* NAME=VALUE */
 	unsigned nenvironment;
 	const char *aslr; /* on, off, or NULL */
+	const char *isolation; /* on, off, require, or NULL */
 	char **qemu_options;
 	unsigned nqemu_options;
 	char **arguments; /* the application's */
