@@ -69,11 +69,11 @@ bench: ## requests per second over cores, beside a Linux guest; APP=httpd, redis
 	@tools/packages build run bench app-$(notdir $(app_folder))
 	@$(MAKE) $(parallel) --no-print-directory image bench-tools
 	@BUILD=$(BUILD) bench/run --server '$(APP)' $(BENCH_FLAGS)
-bench-isolation: ## what isolation costs: instructions and writes of PKRU a request, requests per second
-	@tools/packages build run bench
+bench-isolation: ## what isolation costs APP (httpd, redis, memcached): instructions, writes of PKRU, requests/s
+	@tools/packages build run bench app-$(notdir $(app_folder))
 	@$(MAKE) $(parallel) --no-print-directory image APP=bench/gate
-	@$(MAKE) $(parallel) --no-print-directory image bench-tools APP=httpd
-	@BUILD=$(BUILD) bench/isolation $(BENCH_FLAGS)
+	@$(MAKE) $(parallel) --no-print-directory image bench-tools
+	@BUILD=$(BUILD) bench/isolation --server '$(APP)' $(BENCH_FLAGS)
 conformance: ## the programs of the Open POSIX Test Suite, each in a boot of its own
 	@tools/packages build run test
 	@$(MAKE) $(parallel) --no-print-directory image APP=tests/conformance

@@ -6,16 +6,18 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/clock_rate.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/isolation.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "smp/core.h"
 
 #include <string.h>
 
-uint64_t clock_epoch_ns;
+uint64_t clock_epoch_ns VISIBLE;
 
-static READ_MOSTLY uint64_t tsc_base; /* at clock_ns() == 0 */
-static READ_MOSTLY rate_t ns_per_tsc, tsc_per_ns, timer_per_ns;
+static uint64_t tsc_base VISIBLE; /* at clock_ns() == 0 */
+static rate_t ns_per_tsc VISIBLE;
+static READ_MOSTLY rate_t tsc_per_ns, timer_per_ns;
 static READ_MOSTLY bool tsc_deadline;
 
 /* The launcher knows the time to the millisecond, the real-time clock only to the second. */

@@ -6,7 +6,8 @@
  * KEY_KERNEL; the application's memory carries KEY_APPLICATION, or a key that the application chose.
  * PKRU says, on each core, what may be touched now: everything in the kernel, everything but the system's
  * keys in the application. What carries no key because it is the supervisor's is read-only: text,
- * constants, and what the processor itself reads at an interrupt (VISIBLE).
+ * constants, and what the processor itself reads at an interrupt (VISIBLE); all but a page of each core
+ * where the entries begin (WINDOW_OPEN).
  *
  * PKRU changes only where one domain ends and the other begins, at instructions that are listed
  * (tools/check-rights) and each followed by a check, so that it does not matter how one got there:
@@ -46,8 +47,8 @@
  * Pages of the core window (smp/window.h) that differ from the rest:
  *
  *	VISIBLE		read-only once the core runs; the processor reads it, and so may anybody
- *	OPEN		where the application's rights still hold, or hold again: the application may
- *			write it at any time, so nothing in it is believed. But no other core can.
+ *	OPEN		used while the application's rights still hold, or hold again: it may write there
+ *			at any time, so nothing in it is believed. But no other core can.
  */
 #define WINDOW_VISIBLE ".core_window.visible"
 #define WINDOW_OPEN ".core_window.open"

@@ -425,16 +425,16 @@ static bool lies_in(const char *page, const char *start, const char *end)
 	return page >= start && page < end;
 }
 
-/* Constants and text are anybody's to read, and so is what the processor reads for itself; then there is
- * the application's data, and what the kernel's entries use before they have its rights. */
+/* Constants and text are anybody's to read, and so is what the processor reads for itself. What the entries
+ * use before they have the kernel's rights has no key either: whatever keys the application has closed,
+ * traps must find it. */
 static uint64_t image_key_flags(const char *page)
 {
 	if (!isolation_on || !lies_in(page, data_start, data_end) ||
-	    lies_in(page, core_window_start, core_window_open) ||
+	    lies_in(page, core_window_start, core_window_closed) ||
 	    lies_in(page, visible_start, visible_end))
 		return 0;
-	if (lies_in(page, core_window_open, core_window_closed) ||
-	    lies_in(page, application_data_start, application_data_end))
+	if (lies_in(page, application_data_start, application_data_end))
 		return with_key(KEY_APPLICATION);
 	return with_key(KEY_KERNEL);
 }

@@ -108,7 +108,7 @@ vdso_\name:
 #ifdef ISOLATION_NONE
 	jmp sys_\name
 #else
-	jmp gate_sys_\name
+	jmp called_sys_\name
 #endif
 vdso_end_\name:
 	.endm
