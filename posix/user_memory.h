@@ -33,17 +33,19 @@ static inline bool user_range_lies_in(vaddr_t address, size_t length, vaddr_t st
 	return address >= start && address <= end && length <= end - address;
 }
 
-/* Does some of the range lie outside the application's memory? (That it is mapped is not said.) */
+/* Does some of the range lie outside the application's memory? (That it is mapped is not said.) An empty
+ * one does not, wherever it is. */
 static inline bool user_range_is_bad(const void *pointer, size_t length)
 {
 #ifdef LAVRA_HOST_TEST
-	return (vaddr_t)pointer < PAGE_SIZE || length > USER_END;
+	return length && ((vaddr_t)pointer < PAGE_SIZE || length > USER_END);
 #else
 	vaddr_t address = (vaddr_t)pointer;
 
 	if (likely(user_range_lies_in(address, length, USER_START, USER_END)))
 		return false;
-	return !user_range_lies_in(address, length, (vaddr_t)application_data_start,
+	return length &&
+	       !user_range_lies_in(address, length, (vaddr_t)application_data_start,
 				   (vaddr_t)application_data_end) &&
 	       !user_range_lies_in(address, length, (vaddr_t)image_start, (vaddr_t)text_end);
 #endif
@@ -57,6 +59,8 @@ static inline bool user_address_is_bad(const void *pointer)
 
 static inline bool user_copy_of(void *to, const void *from, size_t length)
 {
+	if (__builtin_constant_p(length) && length == 16)
+		return user_copy_16(to, from);
 	if (__builtin_constant_p(length) && length == 8)
 		return user_copy_8(to, from);
 	if (__builtin_constant_p(length) && length == 4)

@@ -14,15 +14,59 @@ user_can_read:
 	movl $1, %eax
 	ret
 
+/* As kernel_memcpy() (memory.S), and for its reasons. */
+	.set REPEAT_FROM, 512
+
 	.globl user_copy
 	.balign 16
 user_copy:
-	movq %rdx, %rcx
+	cmpq $16, %rdx
+	jbe 3f
+	movq -16(%rsi,%rdx), %r8
+	movq -8(%rsi,%rdx), %r9
+	leaq (%rdi,%rdx), %r10
+	cmpq $REPEAT_FROM, %rdx
+	jae 2f
+	/* All but the last 1 to 16 bytes. */
+1:	movq (%rsi), %rcx
+	movq 8(%rsi), %r11
+	movq %rcx, (%rdi)
+	movq %r11, 8(%rdi)
+	addq $16, %rsi
+	addq $16, %rdi
+	subq $16, %rdx
+	cmpq $16, %rdx
+	ja 1b
+	movq %r8, -16(%r10)
+	movq %r9, -8(%r10)
+	movl $1, %eax
+	ret
+2:	movq %rdx, %rcx
 	shrq $3, %rcx
 	rep movsq
-	movl %edx, %ecx
-	andl $7, %ecx
+	movq %r9, -8(%r10)
+	movl $1, %eax
+	ret
+3:	cmpl $8, %edx
+	jb 4f
+	movq (%rsi), %rcx
+	movq -8(%rsi,%rdx), %r8
+	movq %rcx, (%rdi)
+	movq %r8, -8(%rdi,%rdx)
+	movl $1, %eax
+	ret
+4:	movl %edx, %ecx
 	rep movsb
+	movl $1, %eax
+	ret
+
+	.globl user_copy_16
+	.balign 16
+user_copy_16:
+	movq (%rsi), %rax
+	movq 8(%rsi), %rcx
+	movq %rax, (%rdi)
+	movq %rcx, 8(%rdi)
 	movl $1, %eax
 	ret
 

@@ -17,6 +17,7 @@ bool user_can_read(const void *address);
 /* Copy between the application's memory and the kernel's, or inside the former. Returns false if
  * some of it is not accessible; then part of it may have been copied. */
 bool user_copy(void *to, const void *from, size_t len);
+bool user_copy_16(void *to, const void *from); /* two words */
 bool user_copy_8(void *to, const void *from); /* one access, if it is aligned */
 bool user_copy_4(void *to, const void *from);
 /* Fill with zeros, likewise. */

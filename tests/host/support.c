@@ -26,6 +26,11 @@ WEAK bool user_copy(void *to, const void *from, size_t len)
 	return true;
 }
 
+WEAK bool user_copy_16(void *to, const void *from)
+{
+	return user_copy(to, from, 16);
+}
+
 WEAK bool user_copy_8(void *to, const void *from)
 {
 	return user_copy(to, from, 8);
@@ -33,7 +38,20 @@ WEAK bool user_copy_8(void *to, const void *from)
 
 WEAK bool user_copy_4(void *to, const void *from)
 {
-	return user_copy(to, from, 4);
+	if (((uintptr_t)to | (uintptr_t)from) % 4)
+		return user_copy(to, from, 4);
+	/* Words that threads share are among them. */
+	__atomic_store_n((uint32_t *)to, __atomic_load_n((const uint32_t *)from, __ATOMIC_SEQ_CST),
+			 __ATOMIC_SEQ_CST);
+	return true;
+}
+
+WEAK int user_compare_exchange(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *old)
+{
+	__atomic_compare_exchange_n(word, &expected, desired, false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_SEQ_CST);
+	*old = expected;
+	return 0;
 }
 
 WEAK bool user_clear(void *to, size_t len)
