@@ -106,31 +106,32 @@ static bool timeval_is_bad(const struct timeval *time)
 	return time->tv_sec < 0 || (unsigned long)time->tv_usec >= 1000000;
 }
 
-static void put_state(const struct clock_timer_state *state, struct itimerval *value)
+static long put_state(const struct clock_timer_state *state, struct itimerval *to)
 {
-	value->it_value = timeval_of(state->left_ns);
-	value->it_interval = timeval_of(state->interval_ns);
+	struct itimerval value = { .it_value = timeval_of(state->left_ns),
+				   .it_interval = timeval_of(state->interval_ns) };
+
+	return user_write(to, &value, sizeof(value));
 }
 
 SYSCALL(setitimer)(int which, const struct itimerval *new, struct itimerval *old)
 {
 	struct setting setting = { .which = which };
+	struct itimerval wanted;
 
 	if (which < ITIMER_REAL || which > ITIMER_PROF)
 		return -EINVAL;
-	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
-		return -EFAULT;
 	/* Linux takes a null pointer for "off". */
 	if (new) {
-		if (timeval_is_bad(&new->it_value) || timeval_is_bad(&new->it_interval))
+		if (user_read(&wanted, new, sizeof(wanted)))
+			return -EFAULT;
+		if (timeval_is_bad(&wanted.it_value) || timeval_is_bad(&wanted.it_interval))
 			return -EINVAL;
-		setting.state.left_ns = ns_of(&new->it_value);
-		setting.state.interval_ns = ns_of(&new->it_interval);
+		setting.state.left_ns = ns_of(&wanted.it_value);
+		setting.state.interval_ns = ns_of(&wanted.it_interval);
 	}
 	core_call(TIMER_CORE, set_timer, &setting);
-	if (old)
-		put_state(&setting.state, old);
-	return signal_finish(0);
+	return signal_finish(old ? put_state(&setting.state, old) : 0);
 }
 
 SYSCALL(getitimer)(int which, struct itimerval *value)
@@ -139,11 +140,8 @@ SYSCALL(getitimer)(int which, struct itimerval *value)
 
 	if (which < ITIMER_REAL || which > ITIMER_PROF)
 		return -EINVAL;
-	if (user_pointer_is_bad(value))
-		return -EFAULT;
 	core_call(TIMER_CORE, get_timer, &setting);
-	put_state(&setting.state, value);
-	return signal_finish(0);
+	return signal_finish(put_state(&setting.state, value));
 }
 
 SYSCALL(alarm)(unsigned seconds)

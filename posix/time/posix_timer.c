@@ -188,6 +188,13 @@ static int check_event(const struct kernel_sigevent *event)
 	return event->signo >= 1 && event->signo <= SIGNALS ? 0 : -EINVAL;
 }
 
+SYSCALL(timer_delete)(int id)
+{
+	struct request request = { 0 };
+
+	return signal_finish(at_home(id, delete_at_home, &request));
+}
+
 SYSCALL(timer_create)(int clock, const struct kernel_sigevent *user_event, int *id)
 {
 	struct kernel_sigevent event = { .signo = SIGALRM, .notify = SIGEV_SIGNAL };
@@ -199,14 +206,15 @@ SYSCALL(timer_create)(int clock, const struct kernel_sigevent *user_event, int *
 		return -EINVAL;
 	if (clock_is_coarse(clock))
 		return -EOPNOTSUPP;
-	if ((user_event && user_pointer_is_bad(user_event)) || user_pointer_is_bad(id))
-		return -EFAULT;
 	if (user_event) {
-		event = *user_event;
+		if (user_read(&event, user_event, sizeof(event)))
+			return -EFAULT;
 		number = check_event(&event);
 		if (number)
 			return number;
 	}
+	if (user_range_is_bad(id, sizeof(number)))
+		return -EFAULT;
 	timer = object_alloc_zeroed(sizeof(*timer));
 	if (!timer)
 		return -EAGAIN;
@@ -225,7 +233,10 @@ SYSCALL(timer_create)(int clock, const struct kernel_sigevent *user_event, int *
 	}
 	if (!user_event)
 		timer->signal.info.si_value.sival_int = number;
-	*id = number;
+	if (!user_copy_4(id, &number)) {
+		sys_timer_delete(number);
+		return -EFAULT;
+	}
 	return signal_finish(0);
 }
 
@@ -240,32 +251,35 @@ static uint64_t ns_of(const struct timespec *time)
 	return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec;
 }
 
-static struct itimerspec spec_of(const struct clock_timer_state *state)
+static long put_state(const struct clock_timer_state *state, struct itimerspec *to)
 {
-	return (struct itimerspec){
+	struct itimerspec spec = {
 		.it_value = { .tv_sec = (time_t)(state->left_ns / NS_PER_S),
 			      .tv_nsec = (long)(state->left_ns % NS_PER_S) },
 		.it_interval = { .tv_sec = (time_t)(state->interval_ns / NS_PER_S),
 				 .tv_nsec = (long)(state->interval_ns % NS_PER_S) },
 	};
+
+	return user_write(to, &spec, sizeof(spec));
 }
 
 SYSCALL(timer_settime)(int id, int flags, const struct itimerspec *new, struct itimerspec *old)
 {
 	struct request request = { .absolute = flags & TIMER_ABSTIME };
+	struct itimerspec wanted;
 	long result;
 
 	if (!new)
 		return -EINVAL;
-	if (user_pointer_is_bad(new) || (old && user_pointer_is_bad(old)))
+	if (user_read(&wanted, new, sizeof(wanted)))
 		return -EFAULT;
-	if (timespec_is_bad(&new->it_value) || timespec_is_bad(&new->it_interval))
+	if (timespec_is_bad(&wanted.it_value) || timespec_is_bad(&wanted.it_interval))
 		return -EINVAL;
-	request.state.left_ns = ns_of(&new->it_value);
-	request.state.interval_ns = ns_of(&new->it_interval);
+	request.state.left_ns = ns_of(&wanted.it_value);
+	request.state.interval_ns = ns_of(&wanted.it_interval);
 	result = at_home(id, set_at_home, &request);
 	if (!result && old)
-		*old = spec_of(&request.state);
+		result = put_state(&request.state, old);
 	return signal_finish(result);
 }
 
@@ -274,12 +288,7 @@ SYSCALL(timer_gettime)(int id, struct itimerspec *value)
 	struct request request = { 0 };
 	long result = at_home(id, get_at_home, &request);
 
-	if (result)
-		return result;
-	if (user_pointer_is_bad(value))
-		return -EFAULT;
-	*value = spec_of(&request.state);
-	return signal_finish(0);
+	return signal_finish(result ? result : put_state(&request.state, value));
 }
 
 SYSCALL(timer_getoverrun)(int id)
@@ -288,11 +297,4 @@ SYSCALL(timer_getoverrun)(int id)
 	long result = at_home(id, get_at_home, &request);
 
 	return signal_finish(result ? result : request.overrun);
-}
-
-SYSCALL(timer_delete)(int id)
-{
-	struct request request = { 0 };
-
-	return signal_finish(at_home(id, delete_at_home, &request));
 }

@@ -116,6 +116,14 @@ int clock_read(int clock, uint64_t *ns)
 	return -EINVAL;
 }
 
+static long put_time(uint64_t ns, struct timespec *to)
+{
+	struct timespec time = { .tv_sec = (time_t)(ns / NS_PER_S),
+				 .tv_nsec = (long)(ns % NS_PER_S) };
+
+	return user_write(to, &time, sizeof(time));
+}
+
 SYSCALL(clock_gettime)(int clock, struct timespec *result)
 {
 	uint64_t ns;
@@ -123,11 +131,7 @@ SYSCALL(clock_gettime)(int clock, struct timespec *result)
 
 	if (error)
 		return error;
-	if (user_pointer_is_bad(result))
-		return -EFAULT;
-	*result = (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_S),
-				     .tv_nsec = (long)(ns % NS_PER_S) };
-	return 0;
+	return put_time(ns, result);
 }
 
 SYSCALL(clock_getres)(int clock, struct timespec *result)
@@ -137,42 +141,38 @@ SYSCALL(clock_getres)(int clock, struct timespec *result)
 
 	if (error)
 		return error;
-	if (!result)
-		return 0;
-	if (user_pointer_is_bad(result))
-		return -EFAULT;
-	*result = (struct timespec){ .tv_nsec = 1 };
-	return 0;
+	return result ? put_time(1, result) : 0;
 }
 
 SYSCALL(gettimeofday)(struct timeval *time, struct timezone *zone)
 {
+	static const struct timezone utc;
 	uint64_t ns = clock_epoch_ns + clock_ns();
+	struct timeval now = { .tv_sec = (time_t)(ns / NS_PER_S),
+			       .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) };
 
-	if ((time && user_pointer_is_bad(time)) || (zone && user_pointer_is_bad(zone)))
+	if (time && user_write(time, &now, sizeof(now)))
 		return -EFAULT;
-	if (time) {
-		time->tv_sec = (time_t)(ns / NS_PER_S);
-		time->tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US);
-	}
-	if (zone)
-		*zone = (struct timezone){ 0 };
-	return 0;
+	return zone ? user_write(zone, &utc, sizeof(utc)) : 0;
 }
 
 SYSCALL(time)(time_t *result)
 {
 	time_t seconds = (time_t)((clock_epoch_ns + clock_ns()) / NS_PER_S);
 
-	if (result) {
-		if (user_pointer_is_bad(result))
-			return -EFAULT;
-		*result = seconds;
-	}
+	if (result && user_write(result, &seconds, sizeof(seconds)))
+		return -EFAULT;
 	return seconds;
 }
 
-/* `remaining`, if not NULL, gets what a signal left of the time. */
+/* A signal ended a sleep: `remaining`, if not NULL, is the application's and gets what is left. */
+static long sleep_interrupted(uint64_t left_ns, struct timespec *remaining)
+{
+	long result = remaining ? put_time(left_ns, remaining) : 0;
+
+	return signal_finish(result ? result : -EINTR);
+}
+
 static long sleep_until(uint64_t deadline_ns, struct timespec *remaining)
 {
 	uint64_t now;
@@ -184,20 +184,18 @@ static long sleep_until(uint64_t deadline_ns, struct timespec *remaining)
 	now = clock_ns();
 	if (now >= deadline_ns)
 		return signal_finish(0);
-	if (remaining) {
-		remaining->tv_sec = (time_t)((deadline_ns - now) / NS_PER_S);
-		remaining->tv_nsec = (long)((deadline_ns - now) % NS_PER_S);
-	}
-	return signal_finish(-EINTR);
+	return sleep_interrupted(deadline_ns - now, remaining);
 }
 
 SYSCALL(nanosleep)(const struct timespec *request, struct timespec *remaining)
 {
-	if (user_pointer_is_bad(request) || (remaining && user_pointer_is_bad(remaining)))
+	struct timespec wanted;
+
+	if (user_read(&wanted, request, sizeof(wanted)))
 		return -EFAULT;
-	if (timespec_is_bad(request))
+	if (timespec_is_bad(&wanted))
 		return -EINVAL;
-	return sleep_until(deadline_of(request), remaining);
+	return sleep_until(deadline_of(&wanted), remaining);
 }
 
 /* A clock of processor time is looked at again and again (posix/time/clock_timer.h). */
@@ -212,10 +210,7 @@ static long sleep_by_processor(int clock, uint64_t until_ns, struct timespec *re
 		thread_block_interruptible(clock_ns() + max(left / ncores, (uint64_t)NS_PER_MS));
 		if (!thread_signal_ready(current))
 			continue;
-		if (remaining)
-			*remaining = (struct timespec){ .tv_sec = (time_t)(left / NS_PER_S),
-							.tv_nsec = (long)(left % NS_PER_S) };
-		return signal_finish(-EINTR);
+		return sleep_interrupted(left, remaining);
 	}
 	return 0;
 }
@@ -223,6 +218,7 @@ static long sleep_by_processor(int clock, uint64_t until_ns, struct timespec *re
 SYSCALL(clock_nanosleep)
 (int clock, int flags, const struct timespec *request, struct timespec *remaining)
 {
+	struct timespec wanted;
 	uint64_t now, ns;
 	int error;
 
@@ -233,38 +229,44 @@ SYSCALL(clock_nanosleep)
 		return error;
 	if (clock_is_coarse(clock))
 		return -EOPNOTSUPP;
-	if (user_pointer_is_bad(request) || (remaining && user_pointer_is_bad(remaining)))
+	if (user_read(&wanted, request, sizeof(wanted)))
 		return -EFAULT;
-	if (timespec_is_bad(request))
+	if (timespec_is_bad(&wanted))
 		return -EINVAL;
 	if (flags & TIMER_ABSTIME)
 		remaining = NULL;
 	if (clock_is_of_processor(clock)) {
-		ns = deadline_at(request, 0);
+		ns = deadline_at(&wanted, 0);
 		if (!(flags & TIMER_ABSTIME))
 			ns = ns > UINT64_MAX - now ? UINT64_MAX : ns + now;
 		return sleep_by_processor(clock, ns, remaining);
 	}
 	/* All other clocks run as clock_ns() does, some with an offset. */
 	if (flags & TIMER_ABSTIME)
-		return sleep_until(deadline_at(request, clock_offset_ns(clock)), NULL);
-	return sleep_until(deadline_of(request), remaining);
+		return sleep_until(deadline_at(&wanted, clock_offset_ns(clock)), NULL);
+	return sleep_until(deadline_of(&wanted), remaining);
 }
 
 /* ---- setting clocks: not for this user ---- */
 
 SYSCALL(clock_settime)(int clock, const struct timespec *time)
 {
+	struct timespec wanted;
+
 	if (clock != CLOCK_REALTIME)
 		return -EINVAL;
-	if (user_pointer_is_bad(time))
+	if (user_read(&wanted, time, sizeof(wanted)))
 		return -EFAULT;
-	return timespec_is_bad(time) ? -EINVAL : -EPERM;
+	return timespec_is_bad(&wanted) ? -EINVAL : -EPERM;
 }
 
 SYSCALL(settimeofday)(const struct timeval *time, const struct timezone *zone)
 {
-	if ((time && user_pointer_is_bad(time)) || (zone && user_pointer_is_bad(zone)))
+	struct timezone wanted_zone;
+	struct timeval wanted;
+
+	if ((time && user_read(&wanted, time, sizeof(wanted))) ||
+	    (zone && user_read(&wanted_zone, zone, sizeof(wanted_zone))))
 		return -EFAULT;
 	return time || zone ? -EPERM : 0;
 }
@@ -277,15 +279,7 @@ SYSCALL(settimeofday)(const struct timeval *time, const struct timezone *zone)
 SYSCALL(clock_adjtime)(int clock, struct timex *timex)
 {
 	uint64_t ns = clock_epoch_ns + clock_ns();
-
-	if (clock != CLOCK_REALTIME)
-		return clock_read(clock, &ns) ? -EINVAL : -EOPNOTSUPP;
-	if (user_pointer_is_bad(timex))
-		return -EFAULT;
-	if (timex->modes && timex->modes != ADJ_OFFSET_SS_READ)
-		return -EPERM;
-	*timex = (struct timex){
-		.modes = timex->modes,
+	struct timex told = {
 		.maxerror = UNKNOWN_ERROR_US,
 		.esterror = UNKNOWN_ERROR_US,
 		.status = STA_UNSYNC,
@@ -296,7 +290,14 @@ SYSCALL(clock_adjtime)(int clock, struct timex *timex)
 			  .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) },
 		.tick = TICK_US,
 	};
-	return TIME_ERROR;
+
+	if (clock != CLOCK_REALTIME)
+		return clock_read(clock, &ns) ? -EINVAL : -EOPNOTSUPP;
+	if (user_read(&told.modes, &timex->modes, sizeof(told.modes)))
+		return -EFAULT;
+	if (told.modes && told.modes != ADJ_OFFSET_SS_READ)
+		return -EPERM;
+	return user_write(timex, &told, sizeof(told)) ? -EFAULT : TIME_ERROR;
 }
 
 SYSCALL(adjtimex)(struct timex *timex)

@@ -80,8 +80,7 @@ static ssize_t timerfd_read(struct file *file, const struct iovec *iov, unsigned
 	if (!count)
 		return -EAGAIN;
 	timerfd->expirations = 0;
-	memcpy(iov->iov_base, &count, sizeof(count));
-	return sizeof(count);
+	return user_copy_8(iov->iov_base, &count) ? (ssize_t)sizeof(count) : -EFAULT;
 }
 
 static uint32_t timerfd_events(struct file *file)
@@ -212,9 +211,8 @@ SYSCALL(timerfd_settime)
 	struct file *file;
 	long result;
 
-	if (user_pointer_is_bad(new) || (old && user_pointer_is_bad(old)))
+	if (user_read(&wanted, new, sizeof(wanted)))
 		return -EFAULT;
-	wanted = *new;
 	if ((flags & ~SETTIME_FLAGS) || timespec_is_bad(&wanted.it_value) ||
 	    timespec_is_bad(&wanted.it_interval))
 		return -EINVAL;
@@ -225,7 +223,7 @@ SYSCALL(timerfd_settime)
 	settings.interval_ns = ns_of(&wanted.it_interval);
 	result = file_operate(file, set_attempt, &settings, 0, true, FOREVER);
 	if (!result && old)
-		*old = settings.old;
+		result = user_write(old, &settings.old, sizeof(settings.old));
 	return result;
 }
 
@@ -243,10 +241,6 @@ SYSCALL(timerfd_gettime)(int fd, struct itimerspec *value)
 
 	if (result)
 		return result;
-	if (user_pointer_is_bad(value))
-		return -EFAULT;
 	result = file_operate(file, get_attempt, &told, 0, true, FOREVER);
-	if (!result)
-		*value = told;
-	return result;
+	return result ? result : user_write(value, &told, sizeof(told));
 }
