@@ -6,6 +6,7 @@
 #include "posix/fs/lookup.h"
 #include "posix/fs/make.h"
 #include "posix/fs/pseudo.h"
+#include "posix/process/machine.h"
 
 #include "lavra/console.h"
 #include "net/config.h"
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-long sys_uname(struct utsname *name);
 long sys_getuid(void);
 long sys_getgid(void);
 
@@ -65,7 +65,7 @@ static void print_hosts(struct text *text, unsigned number)
 	struct utsname name;
 	char bytes[HOSTS_MAX];
 
-	sys_uname(&name);
+	machine_name(&name);
 	text_append(text, bytes, network_hosts(bytes, name.nodename));
 }
 
@@ -81,7 +81,7 @@ static void make_defaults(void)
 	struct utsname name;
 	char text[sizeof(name.nodename) + 1];
 
-	sys_uname(&name);
+	machine_name(&name);
 	ksnprintf(text, sizeof(text), "%s\n", name.nodename);
 	make_text("/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n");
 	make_text("/etc/hostname", text);

@@ -14,14 +14,13 @@
 #include "mm/object.h"
 #include "net/socket.h"
 #include "posix/fs/inode.h"
+#include "posix/process/machine.h"
 #include "posix/socket/unix_socket.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 
 #include <sys/stat.h>
 #include <sys/utsname.h>
-
-long sys_uname(struct utsname *name);
 
 static void print_cores(struct text *text, unsigned number)
 {
@@ -133,7 +132,7 @@ static void print_version(struct text *text, unsigned number)
 {
 	struct utsname name;
 
-	sys_uname(&name);
+	machine_name(&name);
 	text_print(text, "%s version %s %s\n", name.sysname, name.release, name.version);
 }
 

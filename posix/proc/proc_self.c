@@ -5,6 +5,7 @@
 #include "posix/fs/lookup.h"
 #include "posix/fs/open_file.h"
 #include "posix/fs/pseudo.h"
+#include "posix/process/limits.h"
 
 #include "arch/arch.h"
 #include "lavra/counters.h"
@@ -27,7 +28,6 @@
 
 long sys_getuid(void);
 long sys_getgid(void);
-long sys_prlimit64(int process, int resource, const struct rlimit *new, struct rlimit *old);
 unsigned umask_now(void);
 
 /* ---- what the application was started with ---- */
@@ -341,7 +341,7 @@ static void print_limits(struct text *text, unsigned number)
 	for (unsigned i = 0; i < array_size(limits); i++) {
 		struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 
-		sys_prlimit64(0, limits[i].resource, NULL, &limit);
+		process_limit(limits[i].resource, NULL, &limit);
 		text_print(text, "%-25s ", limits[i].name);
 		print_limit(text, limit.rlim_cur);
 		print_limit(text, limit.rlim_max);

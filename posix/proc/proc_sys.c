@@ -4,6 +4,7 @@
  */
 #include "posix/file/file.h"
 #include "posix/fs/pseudo.h"
+#include "posix/process/machine.h"
 #include "posix/random.h"
 
 #include "mm/frame.h"
@@ -12,8 +13,6 @@
 
 #include <sys/stat.h>
 #include <sys/utsname.h>
-
-long sys_uname(struct utsname *name);
 
 /* ---- values that never change ---- */
 
@@ -58,7 +57,7 @@ static void print_descriptors(struct text *text, unsigned number)
 	{                                                                                          \
 		struct utsname name;                                                               \
                                                                                                    \
-		sys_uname(&name);                                                                  \
+		machine_name(&name);                                                               \
 		text_print(text, "%s\n", name.member);                                             \
 	}
 

@@ -38,10 +38,9 @@ SYSCALL(getegid)(void)
 
 static long put_three(unsigned *a, unsigned *b, unsigned *c, unsigned value)
 {
-	if (user_pointer_is_bad(a) || user_pointer_is_bad(b) || user_pointer_is_bad(c))
+	if (user_write(a, &value, sizeof(value)) || user_write(b, &value, sizeof(value)))
 		return -EFAULT;
-	*a = *b = *c = value;
-	return 0;
+	return user_write(c, &value, sizeof(value));
 }
 
 SYSCALL(getresuid)(unsigned *real, unsigned *effective, unsigned *saved)
@@ -127,11 +126,15 @@ struct capability_data {
 #define CAPABILITY_VERSION_1 0x19980330
 #define CAPABILITY_VERSION_2 0x20071026
 #define CAPABILITY_VERSION_3 0x20080522
+#define CAPABILITY_WORDS 2
 
-/* How many structures the caller has, or -errno; of an unknown version it is told the one to use. */
-static int capability_words(struct capability_header *header)
+/* Copies the header. How many structures the caller has, or -errno; of an unknown version it is told the
+ * one to use. */
+static int capability_words(struct capability_header *user_header, struct capability_header *header)
 {
-	if (user_pointer_is_bad(header))
+	static const uint32_t version = CAPABILITY_VERSION_3;
+
+	if (user_read(header, user_header, sizeof(*header)))
 		return -EFAULT;
 	switch (header->version) {
 	case CAPABILITY_VERSION_1:
@@ -140,37 +143,35 @@ static int capability_words(struct capability_header *header)
 	case CAPABILITY_VERSION_3:
 		return 2;
 	}
-	header->version = CAPABILITY_VERSION_3;
-	return -EINVAL;
+	return user_write(&user_header->version, &version, sizeof(version)) ? -EFAULT : -EINVAL;
 }
 
-SYSCALL(capget)(struct capability_header *header, struct capability_data *data)
+SYSCALL(capget)(struct capability_header *user_header, struct capability_data *data)
 {
-	int words = capability_words(header);
+	static const struct capability_data none[CAPABILITY_WORDS];
+	struct capability_header header;
+	int words = capability_words(user_header, &header);
 
 	if (words < 0)
 		return words == -EINVAL && !data ? 0 : words;
-	if (header->tid < 0)
+	if (header.tid < 0)
 		return -EINVAL;
-	if (header->tid && !thread_find(header->tid))
+	if (header.tid && !thread_find(header.tid))
 		return -ESRCH;
-	if (!data)
-		return 0;
-	if (user_pointer_is_bad(data))
-		return -EFAULT;
-	memset(data, 0, (size_t)words * sizeof(*data));
-	return 0;
+	return data ? user_write(data, none, (size_t)words * sizeof(*data)) : 0;
 }
 
-SYSCALL(capset)(struct capability_header *header, const struct capability_data *data)
+SYSCALL(capset)(struct capability_header *user_header, const struct capability_data *user_data)
 {
-	int words = capability_words(header);
+	struct capability_data data[CAPABILITY_WORDS];
+	struct capability_header header;
+	int words = capability_words(user_header, &header);
 
 	if (words < 0)
 		return words;
-	if (header->tid && header->tid != current->tid)
+	if (header.tid && header.tid != current->tid)
 		return -EPERM;
-	if (user_pointer_is_bad(data))
+	if (user_read(data, user_data, (size_t)words * sizeof(*data)))
 		return -EFAULT;
 	for (int i = 0; i < words; i++)
 		if (data[i].effective | data[i].permitted | data[i].inheritable)

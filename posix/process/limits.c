@@ -2,6 +2,8 @@
  * getrlimit(2) and its like. The limits of descriptors and of queued signals are kept; the others are
  * remembered for those who ask, and have no effect.
  */
+#include "posix/process/limits.h"
+
 #include "posix/file/file.h"
 #include "posix/signal/signal.h"
 #include "posix/syscall.h"
@@ -60,27 +62,32 @@ static long set_limit(int resource, const struct rlimit *new, const struct rlimi
 	return 0;
 }
 
-SYSCALL(prlimit64)(int process, int resource, const struct rlimit *new, struct rlimit *old)
+long process_limit(int resource, const struct rlimit *new, struct rlimit *before)
 {
-	struct rlimit before, wanted;
 	long result = 0;
 
 	if (resource < 0 || resource >= RLIM_NLIMITS)
 		return -EINVAL;
+	ck_spinlock_lock(&lock);
+	*before = limit_of(resource);
+	if (new)
+		result = set_limit(resource, new, before);
+	ck_spinlock_unlock(&lock);
+	return result;
+}
+
+SYSCALL(prlimit64)(int process, int resource, const struct rlimit *new, struct rlimit *old)
+{
+	struct rlimit before, wanted;
+	long result;
+
+	if (new &&user_read(&wanted, new, sizeof(wanted)))
+		return -EFAULT;
 	if (process < 0 || (process && !thread_find(process)))
 		return -ESRCH;
-	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
-		return -EFAULT;
-	/* They may be the same. */
-	if (new)
-		wanted = *new;
-	ck_spinlock_lock(&lock);
-	before = limit_of(resource);
-	if (new)
-		result = set_limit(resource, &wanted, &before);
-	ck_spinlock_unlock(&lock);
+	result = process_limit(resource, new ? &wanted : NULL, &before);
 	if (!result && old)
-		*old = before;
+		result = user_write(old, &before, sizeof(before));
 	return result;
 }
 

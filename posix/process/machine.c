@@ -1,6 +1,8 @@
 /*
  * System calls that tell of the machine, and of what the program has used of it.
  */
+#include "posix/process/machine.h"
+
 #include "posix/syscall.h"
 #include "posix/time/time_calls.h"
 #include "posix/user_memory.h"
@@ -31,10 +33,8 @@ static const char *parse_host_name(const char *value)
 BOOT_OPTION(hostname, "hostname=NAME: what uname() and gethostname() tell", parse_host_name);
 
 /* The system calls are Linux's, and so is the name: programs ask it before they use them. */
-SYSCALL(uname)(struct utsname *name)
+void machine_name(struct utsname *name)
 {
-	if (user_pointer_is_bad(name))
-		return -EFAULT;
 	memset(name, 0, sizeof(*name));
 	memcpy(name->sysname, "Linux", sizeof("Linux"));
 	memcpy(name->nodename, host_name, sizeof(host_name));
@@ -42,7 +42,14 @@ SYSCALL(uname)(struct utsname *name)
 	memcpy(name->version, "Lavra", sizeof("Lavra"));
 	memcpy(name->machine, "x86_64", sizeof("x86_64"));
 	memcpy(name->domainname, "(none)", sizeof("(none)"));
-	return 0;
+}
+
+SYSCALL(uname)(struct utsname *to)
+{
+	struct utsname name;
+
+	machine_name(&name);
+	return user_write(to, &name, sizeof(name));
 }
 
 /* The name is given at boot. */
@@ -56,18 +63,18 @@ SYSCALL(setdomainname)(const char *name, size_t length)
 	return -EPERM;
 }
 
-SYSCALL(sysinfo)(struct sysinfo *info)
+SYSCALL(sysinfo)(struct sysinfo *to)
 {
-	if (user_pointer_is_bad(info))
-		return -EFAULT;
+	struct sysinfo info = {
+		.uptime = clock_ns() / NS_PER_S,
+		.totalram = frame_total() * PAGE_SIZE,
+		.freeram = frame_free_count() * PAGE_SIZE,
+		.procs = thread_count(),
+		.mem_unit = 1,
+	};
+
 	/* The kernel's structure ends where the C library's has its reserve. */
-	memset(info, 0, offsetof(struct sysinfo, __reserved));
-	info->uptime = clock_ns() / NS_PER_S;
-	info->totalram = frame_total() * PAGE_SIZE;
-	info->freeram = frame_free_count() * PAGE_SIZE;
-	info->procs = thread_count();
-	info->mem_unit = 1;
-	return 0;
+	return user_write(to, &info, offsetof(struct sysinfo, __reserved));
 }
 
 /* ---- time and memory used ---- */
@@ -82,34 +89,30 @@ static uint64_t process_cpu_ns(void)
 	return ns;
 }
 
-SYSCALL(times)(struct tms *times)
+SYSCALL(times)(struct tms *to)
 {
-	if (times) {
-		if (user_pointer_is_bad(times))
-			return -EFAULT;
-		memset(times, 0, sizeof(*times));
-		times->tms_utime = process_cpu_ns() / (NS_PER_S / TICKS_PER_SECOND);
-	}
+	struct tms times = { .tms_utime = process_cpu_ns() / (NS_PER_S / TICKS_PER_SECOND) };
+
+	if (to && user_write(to, &times, sizeof(times)))
+		return -EFAULT;
 	return clock_ns() / (NS_PER_S / TICKS_PER_SECOND);
 }
 
-SYSCALL(getrusage)(int who, struct rusage *usage)
+SYSCALL(getrusage)(int who, struct rusage *to)
 {
+	struct rusage usage = { .ru_maxrss = 0 };
 	uint64_t cpu_ns = 0;
 
 	if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
 		return -EINVAL;
-	if (user_pointer_is_bad(usage))
-		return -EFAULT;
 	if (who == RUSAGE_SELF)
 		cpu_ns = process_cpu_ns();
 	else if (who == RUSAGE_THREAD)
 		cpu_ns = thread_cpu_ns(current);
-	memset(usage, 0, offsetof(struct rusage, __reserved));
 	/* A system call is a call: time in the kernel is the program's, too. */
-	usage->ru_utime.tv_sec = cpu_ns / NS_PER_S;
-	usage->ru_utime.tv_usec = cpu_ns % NS_PER_S / NS_PER_US;
+	usage.ru_utime.tv_sec = cpu_ns / NS_PER_S;
+	usage.ru_utime.tv_usec = cpu_ns % NS_PER_S / NS_PER_US;
 	if (who != RUSAGE_CHILDREN)
-		usage->ru_maxrss = area_resident_pages() * (PAGE_SIZE / 1024);
-	return 0;
+		usage.ru_maxrss = area_resident_pages() * (PAGE_SIZE / 1024);
+	return user_write(to, &usage, offsetof(struct rusage, __reserved));
 }

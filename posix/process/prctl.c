@@ -35,29 +35,25 @@ static long get_flag(const int *flag)
 
 static long put_word(const int *word, int *address)
 {
-	if (user_pointer_is_bad(address))
-		return -EFAULT;
-	*address = __atomic_load_n(word, __ATOMIC_RELAXED);
-	return 0;
+	int value = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+	return user_write(address, &value, sizeof(value));
 }
 
 static long set_name(const char *from)
 {
 	char name[THREAD_NAME_SIZE] = "";
 
-	if (user_pointer_is_bad(from))
+	/* The first 15 characters of a longer one. */
+	if (user_read_string(name, from, sizeof(name) - 1) == -EFAULT)
 		return -EFAULT;
-	memcpy(name, from, strnlen(from, sizeof(name) - 1));
 	memcpy(current->name, name, sizeof(name));
 	return 0;
 }
 
 static long get_name(char *to)
 {
-	if (user_pointer_is_bad(to))
-		return -EFAULT;
-	memcpy(to, current->name, sizeof(current->name));
-	return 0;
+	return user_write(to, current->name, sizeof(current->name));
 }
 
 static long ambient_capability(unsigned long operation, unsigned long capability)
@@ -134,10 +130,8 @@ SYSCALL(prctl)
 	case PR_GET_THP_DISABLE:
 		return get_flag(&huge_pages_disabled);
 	case PR_GET_TID_ADDRESS:
-		if (user_pointer_is_bad((void *)second))
-			return -EFAULT;
-		*(int **)second = current->clear_child_tid;
-		return 0;
+		return user_write((void *)second, &current->clear_child_tid,
+				  sizeof(current->clear_child_tid));
 	}
 	return -EINVAL;
 }

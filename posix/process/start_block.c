@@ -8,6 +8,7 @@
 #include "posix/signal/signal.h"
 
 #include "arch/arch.h"
+#include "arch/x86_64/user_access.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "mm/area.h"
@@ -65,12 +66,18 @@ void *start_stack_create(void)
 struct builder {
 	char *strings; /* grow downwards from the stack's end */
 	unsigned long *word; /* the next word of the block */
+	bool failed; /* the stack's memory is not there */
 };
+
+static void put_at(struct builder *builder, void *place, const void *bytes, size_t length)
+{
+	builder->failed |= !user_copy(place, bytes, length);
+}
 
 static char *put_bytes(struct builder *builder, const void *bytes, size_t length)
 {
 	builder->strings -= length;
-	memcpy(builder->strings, bytes, length);
+	put_at(builder, builder->strings, bytes, length);
 	return builder->strings;
 }
 
@@ -81,7 +88,7 @@ static char *put_string(struct builder *builder, const char *string)
 
 static void put_word(struct builder *builder, unsigned long value)
 {
-	*builder->word++ = value;
+	put_at(builder, builder->word++, &value, sizeof(value));
 }
 
 /* A list of pointers to strings, which lie one behind the other in the list's order, as on Linux:
@@ -109,7 +116,7 @@ static void put_list(struct builder *builder, const struct list_of_strings *list
 	for (unsigned i = 0; i < list->count; i++) {
 		size_t size = strlen(list->from[i]) + 1;
 
-		memcpy(place, list->from[i], size);
+		put_at(builder, place, list->from[i], size);
 		put_word(builder, (unsigned long)place);
 		place += size;
 	}
@@ -170,8 +177,10 @@ unsigned long *start_block_build(void *stack_end, const struct start_program *pr
 	put_word(&builder, arguments.count);
 	put_list(&builder, &arguments);
 	put_list(&builder, &variables);
-	memcpy(builder.word, auxiliary, sizeof(auxiliary));
+	put_at(&builder, builder.word, auxiliary, sizeof(auxiliary));
 	assert(builder.word + 2 * AUXILIARY_VALUES == block + nwords);
+	if (builder.failed)
+		return NULL;
 	proc_set_executable(program->path);
 	proc_set_arguments(arguments.place, arguments.size);
 	proc_set_environment(variables.place, variables.size);

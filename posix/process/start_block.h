@@ -24,7 +24,7 @@ void *start_stack_create(void);
 
 /* Put the block at the end of the stack. Returns where it starts, 16-byte aligned: the word is
  * argc. The rest of the stack lies beneath it. NULL if arguments and environment need more than a
- * quarter of the stack. */
+ * quarter of the stack, or memory is out. */
 unsigned long *start_block_build(void *stack_end, const struct start_program *program);
 
 /* Put "NAME=VALUE" into the environment, unless the name is there or there is no room. The text
