@@ -5,6 +5,7 @@
  */
 #include "posix/signal/signal.h"
 #include "posix/syscall.h"
+#include "posix/thread/thread_calls.h"
 #include "posix/user_memory.h"
 
 #include "arch/arch.h"
@@ -42,14 +43,10 @@ static long clone_from(const struct trap_frame *frame, const struct clone_argume
 		.r15 = frame->r15,
 	};
 	uint64_t flags = arguments->flags;
-	int *parent_tid = (int *)arguments->parent_tid, *child_tid = (int *)arguments->child_tid;
-	long result;
+	long result = clone_thread(&registers, flags, arguments->stack,
+				   (int *)arguments->parent_tid, (int *)arguments->child_tid,
+				   arguments->tls);
 
-	if ((flags & CLONE_PARENT_SETTID && user_pointer_is_bad(parent_tid)) ||
-	    (flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID) && user_pointer_is_bad(child_tid)))
-		return -EFAULT;
-	result = thread_clone(&registers, flags, arguments->stack, parent_tid, child_tid,
-			      arguments->tls);
 	/* Another process was wanted: C libraries make fork() and posix_spawn() of clone(). */
 	if (result == -ENOSYS)
 		return syscall_absent(flags & CLONE_VFORK ? SYS_vfork : SYS_fork);
@@ -76,18 +73,22 @@ static __attribute__((noinline)) long instruction_clone3(const struct trap_frame
 	const char *from = (const char *)frame->rdi;
 	size_t size = frame->rsi;
 	struct clone_arguments arguments;
+	uint64_t word;
 
 	if (size < sizeof(arguments))
 		return -EINVAL;
 	if (size > CLONE_ARGUMENTS_MAX)
 		return -E2BIG;
-	if (user_buffer_is_bad(from, size))
+	if (user_range_is_bad(from, size) || !user_copy(&arguments, from, sizeof(arguments)))
 		return -EFAULT;
-	memcpy(&arguments, from, sizeof(arguments));
 	/* What later versions added must not be asked for. */
-	for (size_t i = sizeof(arguments); i < size; i++)
-		if (from[i])
+	for (size_t done = sizeof(arguments); done < size; done += sizeof(word)) {
+		word = 0;
+		if (!user_copy(&word, from + done, min(size - done, sizeof(word))))
+			return -EFAULT;
+		if (word)
 			return -E2BIG;
+	}
 	if ((arguments.exit_signal && arguments.flags & CLONE_THREAD) ||
 	    !arguments.stack != !arguments.stack_size)
 		return -EINVAL;

@@ -6,6 +6,7 @@
 #endif
 #include "sched/run_queue.h"
 
+#include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
 #include "mm/area.h"
 #include "mm/kva.h"
@@ -195,10 +196,11 @@ long thread_clone(const struct syscall_frame *entry_frame, unsigned long flags, 
 				thread->save_area);
 	thread->context.syscall_stack = thread->kernel_stack;
 	tid = thread->tid;
+	/* As on Linux it is no error if one is not there. */
 	if (flags & CLONE_PARENT_SETTID)
-		*parent_tid = (int)tid;
+		(void)user_copy_4(parent_tid, &thread->tid);
 	if (flags & CLONE_CHILD_SETTID)
-		*child_tid = (int)tid;
+		(void)user_copy_4(child_tid, &thread->tid);
 	if (flags & CLONE_CHILD_CLEARTID)
 		thread->clear_child_tid = child_tid;
 	/* From here on it may run, and end. */

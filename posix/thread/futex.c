@@ -63,20 +63,13 @@ void futex_for_each_queue(void (*visit)(struct wait_queue *, void *), void *argu
 		visit(&buckets[i].queue, argument);
 }
 
+/* That the word is there is found out by looking at it. Who wakes does not: a thread may do so after the
+ * one that it wakes has freed the word. */
 static int check_address(const uint32_t *address)
 {
 	if ((uintptr_t)address % sizeof(*address))
 		return -EINVAL;
-	return user_pointer_is_bad(address) ? -EFAULT : 0;
-}
-
-/* Nobody looks at the word, and it may be gone by now: a thread that wakes may do so after the one
- * that it wakes has freed it. */
-static int check_wake_address(const uint32_t *address)
-{
-	if ((uintptr_t)address % sizeof(*address))
-		return -EINVAL;
-	return user_address_is_bad(address) ? -EFAULT : 0;
+	return user_range_is_bad(address, sizeof(*address)) ? -EFAULT : 0;
 }
 
 struct wanted {
@@ -119,13 +112,16 @@ static long futex_wait(const uint32_t *address, uint32_t value, uint32_t bits, u
 {
 	struct wait_queue *queue = futex_queue(address);
 	struct waiter waiter = { .key = address, .bits = bits };
+	uint32_t now;
+	bool there;
 
 	wait_queue_lock(queue);
 	/* Pairs with the application's atomic store before its wake: that store, then our lock by
 	 * the waker; or our lock, then this load. Sequentially consistent as Linux promises. */
-	if (__atomic_load_n(address, __ATOMIC_SEQ_CST) != value) {
+	there = user_copy_4(&now, address);
+	if (unlikely(!there || now != value)) {
 		wait_queue_unlock(queue);
-		return -EAGAIN;
+		return there ? -EAGAIN : -EFAULT;
 	}
 	if (wait_queue_wait_interruptible(queue, &waiter, deadline_ns))
 		return 0;
@@ -150,12 +146,18 @@ static long futex_requeue(const uint32_t *from, const uint32_t *to, unsigned nwa
 {
 	struct wait_queue *source = futex_queue(from), *target = futex_queue(to);
 	struct wanted wanted = { from, FUTEX_BITSET_ALL };
+	uint32_t now;
 	long count;
 
 	wait_queue_lock_two(source, target);
-	if (expected && __atomic_load_n(from, __ATOMIC_SEQ_CST) != *expected) {
-		wait_queue_unlock_two(source, target);
-		return -EAGAIN;
+	if (expected) {
+		/* Sequentially consistent, as in futex_wait(). */
+		bool there = user_copy_4(&now, from);
+
+		if (!there || now != *expected) {
+			wait_queue_unlock_two(source, target);
+			return there ? -EAGAIN : -EFAULT;
+		}
 	}
 	count = wake_locked(source, from, nwake, FUTEX_BITSET_ALL);
 	if (from == to)
@@ -184,38 +186,64 @@ static int sign_extend_12(uint32_t bits)
 	return (int)(bits << 20) >> 20;
 }
 
+static int changed_by(unsigned operation, uint32_t old, uint32_t operand, uint32_t *changed)
+{
+	switch (operation) {
+	case 0:
+		*changed = operand;
+		return 0;
+	case 1:
+		*changed = old + operand;
+		return 0;
+	case 2:
+		*changed = old | operand;
+		return 0;
+	case 3:
+		*changed = old & ~operand;
+		return 0;
+	case 4:
+		*changed = old ^ operand;
+		return 0;
+	}
+	return -ENOSYS;
+}
+
+/* What the word was before, in *old. */
+static int change(uint32_t *address, unsigned operation, uint32_t operand, uint32_t *old)
+{
+	uint32_t expected, desired;
+
+	if (!user_copy_4(&expected, address))
+		return -EFAULT;
+	for (;;) {
+		int error = changed_by(operation, expected, operand, &desired);
+
+		if (error)
+			return error;
+		/* Sequentially consistent: the application's own atomics on the word are, too. */
+		if (user_compare_exchange(address, expected, desired, old))
+			return -EFAULT;
+		if (*old == expected)
+			return 0;
+		expected = *old;
+	}
+}
+
 static int operate(uint32_t *address, uint32_t encoded, bool *holds)
 {
 	unsigned operation = encoded >> 28 & 7, comparison = encoded >> 24 & 15;
 	int argument = sign_extend_12(encoded >> 12), right = sign_extend_12(encoded);
 	uint32_t operand = (uint32_t)argument, old;
-	int left;
+	int left, error;
 
 	if (encoded >> 31) { /* FUTEX_OP_OPARG_SHIFT */
 		if (argument < 0 || argument > 31)
 			return -EINVAL;
 		operand = 1u << argument;
 	}
-	/* Sequentially consistent: the application's own atomics on the word are, too. */
-	switch (operation) {
-	case 0:
-		old = __atomic_exchange_n(address, operand, __ATOMIC_SEQ_CST);
-		break;
-	case 1:
-		old = __atomic_fetch_add(address, operand, __ATOMIC_SEQ_CST);
-		break;
-	case 2:
-		old = __atomic_fetch_or(address, operand, __ATOMIC_SEQ_CST);
-		break;
-	case 3:
-		old = __atomic_fetch_and(address, ~operand, __ATOMIC_SEQ_CST);
-		break;
-	case 4:
-		old = __atomic_fetch_xor(address, operand, __ATOMIC_SEQ_CST);
-		break;
-	default:
-		return -ENOSYS;
-	}
+	error = change(address, operation, operand, &old);
+	if (error)
+		return error;
 	left = (int)old;
 	switch (comparison) {
 	case 0:
@@ -263,12 +291,17 @@ static long futex_wake_op(const uint32_t *address, uint32_t *other, unsigned nwa
 static int futex_deadline(const struct timespec *timeout, bool absolute, bool realtime,
 			  uint64_t *deadline_ns)
 {
-	if (timeout && user_pointer_is_bad(timeout))
+	struct timespec time;
+
+	*deadline_ns = UINT64_MAX;
+	if (!timeout)
+		return 0;
+	if (user_read(&time, timeout, sizeof(time)))
 		return -EFAULT;
-	if (timeout && timespec_is_bad(timeout))
+	if (timespec_is_bad(&time))
 		return -EINVAL;
-	*deadline_ns = timeout && absolute ? deadline_at(timeout, realtime ? clock_epoch_ns : 0)
-					   : deadline_of(timeout);
+	*deadline_ns = absolute ? deadline_at(&time, realtime ? clock_epoch_ns : 0)
+				: deadline_of(&time);
 	return 0;
 }
 
@@ -316,14 +349,13 @@ SYSCALL(futex)
 	default:
 		return -ENOSYS;
 	}
-	if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) {
-		error = check_wake_address(address);
-		return error ? error : (long)wake(address, count_of(value), bits);
-	}
 	error = check_address(address);
-	if (error)
+	if (unlikely(error))
 		return error;
 	switch (command) {
+	case FUTEX_WAKE:
+	case FUTEX_WAKE_BITSET:
+		return (long)wake(address, count_of(value), bits);
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
 		error =
@@ -376,7 +408,7 @@ static bool inherits(const struct robust_list *tagged)
 
 static void owner_died(uint32_t *word, int tid, bool inherits_priority)
 {
-	uint32_t value, wanted;
+	uint32_t value, old;
 
 	if (check_address(word) != 0)
 		return;
@@ -384,52 +416,60 @@ static void owner_died(uint32_t *word, int tid, bool inherits_priority)
 		futex_pi_owner_died(word, tid);
 		return;
 	}
-	value = __atomic_load_n(word, __ATOMIC_RELAXED);
+	if (!user_copy_4(&old, word))
+		return;
 	do {
+		value = old;
 		if ((value & FUTEX_TID_MASK) != (uint32_t)tid)
 			return;
-		wanted = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-		/* Release: the next owner sees what the dead one wrote. Pairs with the acquiring
-		 * exchange of the application's lock function. */
-	} while (!__atomic_compare_exchange_n(word, &value, wanted, false, __ATOMIC_ACQ_REL,
-					      __ATOMIC_RELAXED));
+		/* The next owner sees what the dead one wrote. Pairs with the acquiring exchange of
+		 * the application's lock function. */
+		if (user_compare_exchange(word, value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED,
+					  &old))
+			return;
+	} while (old != value);
 	if (value & FUTEX_WAITERS)
 		futex_wake(word, 1);
 }
 
-static void walk_robust_list(struct robust_list_head *head, int tid)
+static uint32_t *word_of(struct robust_list *entry, long futex_offset)
 {
-	struct robust_list *tagged, *pending;
+	return (uint32_t *)((uintptr_t)entry + (uintptr_t)futex_offset);
+}
+
+static void walk_robust_list(struct robust_list_head *user_head, int tid)
+{
+	struct robust_list *tagged, *pending, next;
+	struct robust_list_head head;
 	unsigned limit = ROBUST_LIST_LIMIT;
 
-	if (!head || user_pointer_is_bad(head))
+	if (!user_head || user_read(&head, user_head, sizeof(head)))
 		return;
-	pending = head->pending;
-	for (tagged = head->list.next; robust_entry(tagged) != &head->list && limit--;) {
-		struct robust_list *entry = robust_entry(tagged), *next;
+	pending = head.pending;
+	for (tagged = head.list.next; robust_entry(tagged) != &user_head->list && limit--;) {
+		struct robust_list *entry = robust_entry(tagged);
 
 		/* The next owner of the mutex may change the entry as soon as it is marked. */
-		if (user_pointer_is_bad(entry))
+		if (user_read(&next, entry, sizeof(next)))
 			return;
-		next = entry->next;
 		if (entry != robust_entry(pending))
-			owner_died((uint32_t *)((char *)entry + head->futex_offset), tid,
-				   inherits(tagged));
-		tagged = next;
+			owner_died(word_of(entry, head.futex_offset), tid, inherits(tagged));
+		tagged = next.next;
 	}
-	if (robust_entry(pending) && !user_pointer_is_bad(robust_entry(pending)))
-		owner_died((uint32_t *)((char *)robust_entry(pending) + head->futex_offset), tid,
+	if (robust_entry(pending))
+		owner_died(word_of(robust_entry(pending), head.futex_offset), tid,
 			   inherits(pending));
 }
 
 void futex_thread_ended(struct thread *dead)
 {
+	static const int ended;
+
 	walk_robust_list(dead->robust_list, dead->tid);
 	futex_pi_thread_ended(dead->tid);
-	if (dead->clear_child_tid && check_address((uint32_t *)dead->clear_child_tid) == 0) {
-		/* Release: whoever joins sees all that the thread did. Pairs with the joiner's
-		 * load of the word. */
-		__atomic_store_n(dead->clear_child_tid, 0, __ATOMIC_RELEASE);
+	/* Release, as every store of this processor: whoever joins sees all that the thread did. Pairs with
+	 * the joiner's load of the word. */
+	if (dead->clear_child_tid && check_address((uint32_t *)dead->clear_child_tid) == 0 &&
+	    user_copy_4(dead->clear_child_tid, &ended))
 		futex_wake(dead->clear_child_tid, 1);
-	}
 }

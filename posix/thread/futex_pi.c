@@ -50,21 +50,26 @@ static unsigned count_waiters(const struct wait_queue *queue, const void *addres
 }
 
 /* All accesses are sequentially consistent, as Linux promises: the application's own are atomic
- * exchanges of the same word. */
-static bool exchange(uint32_t *address, uint32_t *value, uint32_t desired)
+ * exchanges of the same word. 0: exchanged; -EAGAIN: *value is what it holds; -EFAULT. */
+static long exchange(uint32_t *address, uint32_t *value, uint32_t desired)
 {
-	return __atomic_compare_exchange_n(address, value, desired, false, __ATOMIC_SEQ_CST,
-					   __ATOMIC_SEQ_CST);
+	uint32_t expected = *value;
+
+	if (user_compare_exchange(address, expected, desired, value))
+		return -EFAULT;
+	return *value == expected ? 0 : -EAGAIN;
 }
 
 /* The queue is locked. 0: it is ours; -EAGAIN: it has an owner (*owner_found), and is marked as waited
  * for if `wait`. */
 static long take(struct wait_queue *queue, uint32_t *address, bool wait, int *owner_found)
 {
-	uint32_t value = __atomic_load_n(address, __ATOMIC_SEQ_CST);
-	uint32_t self = (uint32_t)current->tid;
+	uint32_t self = (uint32_t)current->tid, value;
 	struct waiter *first;
+	long result;
 
+	if (!user_copy_4(&value, address))
+		return -EFAULT;
 	for (;;) {
 		uint32_t owner = value & FUTEX_TID_MASK;
 
@@ -75,16 +80,19 @@ static long take(struct wait_queue *queue, uint32_t *address, bool wait, int *ow
 
 			if (count_waiters(queue, address, &first))
 				desired |= FUTEX_WAITERS;
-			if (exchange(address, &value, desired))
-				return 0;
+			result = exchange(address, &value, desired);
+			if (result != -EAGAIN)
+				return result;
 			continue;
 		}
 		if (!thread_find((int)owner))
 			return -ESRCH;
 		*owner_found = (int)owner;
-		if (!wait || value & FUTEX_WAITERS ||
-		    exchange(address, &value, value | FUTEX_WAITERS))
+		if (!wait || value & FUTEX_WAITERS)
 			return -EAGAIN;
+		result = exchange(address, &value, value | FUTEX_WAITERS);
+		if (result != -EAGAIN)
+			return result ? result : -EAGAIN;
 	}
 }
 
@@ -153,60 +161,69 @@ static void change_owner(struct wait_queue *queue, const void *address, int owne
 	}
 }
 
-/* The queue is locked; `value` is what the word holds. Who waited longest gets the lock. */
-static void pass_on(struct wait_queue *queue, uint32_t *address, uint32_t value, uint32_t mark)
+/* The queue is locked; `value` is what the word holds. Who waited longest gets the lock. 0 or -EFAULT. */
+static long pass_on(struct wait_queue *queue, uint32_t *address, uint32_t value, uint32_t mark)
 {
 	struct waiter *first = NULL;
 	unsigned count = count_waiters(queue, address, &first);
 	uint32_t desired = mark;
 	int owner = count ? first->thread->tid : 0;
+	long result;
 
 	if (count)
 		desired |= (uint32_t)owner | (count > 1 ? FUTEX_WAITERS : 0);
 	/* It fails when the application writes into a lock that it does not own. */
-	if (!exchange(address, &value, desired) || !count)
-		return;
+	result = exchange(address, &value, desired);
+	if (result || !count)
+		return result == -EAGAIN ? 0 : result;
 	wait_queue_wake_locked(queue, 1, waits_for, address);
 	change_owner(queue, address, owner);
+	return 0;
 }
 
 long futex_unlock_pi(uint32_t *address)
 {
 	struct wait_queue *queue = futex_queue(address);
+	long result = -EFAULT;
 	uint32_t value;
 
 	wait_queue_lock(queue);
-	value = __atomic_load_n(address, __ATOMIC_SEQ_CST);
-	if ((value & FUTEX_TID_MASK) != (uint32_t)current->tid) {
-		wait_queue_unlock(queue);
-		return -EPERM;
+	if (user_copy_4(&value, address)) {
+		result = -EPERM;
+		if ((value & FUTEX_TID_MASK) == (uint32_t)current->tid)
+			result = pass_on(queue, address, value, 0);
 	}
-	pass_on(queue, address, value, 0);
 	wait_queue_unlock(queue);
-	return 0;
+	return result;
 }
 
 /* The queue is locked. The owner has ended: its lock goes to who waits, or stands marked. */
 static void owner_died(struct wait_queue *queue, uint32_t *address, int tid)
 {
-	uint32_t value = __atomic_load_n(address, __ATOMIC_SEQ_CST);
-	uint32_t owner = value & FUTEX_TID_MASK;
+	uint32_t value, owner;
+	long result;
 
+	if (!user_copy_4(&value, address))
+		return;
+	owner = value & FUTEX_TID_MASK;
 	if (!owner || owner == (uint32_t)tid) {
 		pass_on(queue, address, value, FUTEX_OWNER_DIED);
 		return;
 	}
 	/* The C library marked it, and somebody who did not ask us was faster than those who wait. */
-	__atomic_fetch_or(address, FUTEX_WAITERS, __ATOMIC_SEQ_CST);
-	change_owner(queue, address, (int)owner);
+	do
+		result = exchange(address, &value, value | FUTEX_WAITERS);
+	while (result == -EAGAIN);
+	change_owner(queue, address, (int)(value & FUTEX_TID_MASK));
 }
 
 void futex_pi_owner_died(uint32_t *address, int tid)
 {
 	struct wait_queue *queue = futex_queue(address);
+	uint32_t value;
 
 	wait_queue_lock(queue);
-	if ((__atomic_load_n(address, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK) == (uint32_t)tid)
+	if (user_copy_4(&value, address) && (value & FUTEX_TID_MASK) == (uint32_t)tid)
 		owner_died(queue, address, tid);
 	wait_queue_unlock(queue);
 }
@@ -232,8 +249,7 @@ static void help_orphans(struct wait_queue *queue, void *tid)
 		uint32_t *address = (uint32_t *)waiter->key;
 
 		change_owner(queue, address, 0); /* each lock once, whatever comes of it */
-		if (!user_pointer_is_bad(address))
-			owner_died(queue, address, *(int *)tid);
+		owner_died(queue, address, *(int *)tid);
 	}
 	wait_queue_unlock(queue);
 }

@@ -26,23 +26,20 @@ SYSCALL(sched_yield)(void)
 
 SYSCALL(getcpu)(unsigned *cpu, unsigned *node)
 {
-	if ((cpu && user_pointer_is_bad(cpu)) || (node && user_pointer_is_bad(node)))
+	const unsigned core = this_core, only = 0;
+
+	if (cpu && user_write(cpu, &core, sizeof(core)))
 		return -EFAULT;
-	if (cpu)
-		*cpu = this_core;
-	if (node)
-		*node = 0;
-	return 0;
+	return node ? user_write(node, &only, sizeof(only)) : 0;
 }
 
 SYSCALL(sched_setaffinity)(int tid, size_t size, const void *user_mask)
 {
 	uint64_t mask = 0;
 
-	if (size && user_pointer_is_bad(user_mask))
-		return -EFAULT;
 	/* What lies beyond names cores that do not exist. */
-	memcpy(&mask, user_mask, min(size, sizeof(mask)));
+	if (user_read(&mask, user_mask, min(size, sizeof(mask))))
+		return -EFAULT;
 	return thread_set_affinity(tid, mask);
 }
 
@@ -56,10 +53,7 @@ SYSCALL(sched_getaffinity)(int tid, size_t size, void *user_mask)
 	mask = thread_affinity(tid);
 	if (!mask)
 		return -ESRCH;
-	if (user_pointer_is_bad(user_mask))
-		return -EFAULT;
-	memcpy(user_mask, &mask, sizeof(mask));
-	return sizeof(mask);
+	return user_write(user_mask, &mask, sizeof(mask)) ? -EFAULT : (long)sizeof(mask);
 }
 
 #define PROCESS 1
@@ -72,31 +66,37 @@ static bool thread_exists(int tid)
 	return tid == 0 || thread_find(tid);
 }
 
-static int check_policy(int policy, const struct sched_param *param)
+static int check_policy(int policy, int priority)
 {
-	if (user_pointer_is_bad(param))
-		return -EINVAL;
 	switch (policy & ~SCHED_RESET_ON_FORK) {
 	case SCHED_OTHER:
 	case SCHED_BATCH:
 	case SCHED_IDLE:
-		return param->sched_priority == 0 ? 0 : -EINVAL;
+		return priority == 0 ? 0 : -EINVAL;
 	case SCHED_FIFO:
 	case SCHED_RR:
-		if (param->sched_priority < 1 || param->sched_priority > 99)
+		if (priority < 1 || priority > 99)
 			return -EINVAL;
 		return -EPERM; /* what Linux says to those who may not */
 	}
 	return -EINVAL;
 }
 
+/* The priority is the only member that Linux has; musl's structure is larger. */
+static long set_policy(int tid, int policy, const struct sched_param *param)
+{
+	int priority;
+
+	if (tid < 0 || policy < 0 || !param)
+		return -EINVAL;
+	if (user_read(&priority, &param->sched_priority, sizeof(priority)))
+		return -EFAULT;
+	return thread_exists(tid) ? check_policy(policy, priority) : -ESRCH;
+}
+
 SYSCALL(sched_setscheduler)(int tid, int policy, const struct sched_param *param)
 {
-	if (tid < 0 || policy < 0)
-		return -EINVAL;
-	if (!thread_exists(tid))
-		return -ESRCH;
-	return check_policy(policy, param);
+	return set_policy(tid, policy, param);
 }
 
 SYSCALL(sched_getscheduler)(int tid)
@@ -108,22 +108,18 @@ SYSCALL(sched_getscheduler)(int tid)
 
 SYSCALL(sched_setparam)(int tid, const struct sched_param *param)
 {
-	if (tid < 0)
-		return -EINVAL;
-	if (!thread_exists(tid))
-		return -ESRCH;
-	return check_policy(SCHED_OTHER, param);
+	return set_policy(tid, SCHED_OTHER, param);
 }
 
 SYSCALL(sched_getparam)(int tid, struct sched_param *param)
 {
-	if (tid < 0 || user_pointer_is_bad(param))
+	static const int priority;
+
+	if (tid < 0 || !param)
 		return -EINVAL;
 	if (!thread_exists(tid))
 		return -ESRCH;
-	/* The only member that Linux has; musl's structure is larger. */
-	param->sched_priority = 0;
-	return 0;
+	return user_write(&param->sched_priority, &priority, sizeof(priority));
 }
 
 static int priority_limit(int policy, int real_time_limit)
@@ -152,14 +148,13 @@ SYSCALL(sched_get_priority_min)(int policy)
 
 SYSCALL(sched_rr_get_interval)(int tid, struct timespec *interval)
 {
+	static const struct timespec tick = { .tv_nsec = TICK_NS };
+
 	if (tid < 0)
 		return -EINVAL;
 	if (!thread_exists(tid))
 		return -ESRCH;
-	if (user_pointer_is_bad(interval))
-		return -EFAULT;
-	*interval = (struct timespec){ .tv_nsec = TICK_NS };
-	return 0;
+	return user_write(interval, &tick, sizeof(tick));
 }
 
 /* ---- sched_setattr(2), sched_getattr(2) ---- */
@@ -179,35 +174,33 @@ _Static_assert(sizeof(struct sched_attr) == SCHED_ATTR_SIZE, "Linux's SCHED_ATTR
 SYSCALL(sched_setattr)(int tid, const struct sched_attr *user_attributes, unsigned flags)
 {
 	struct sched_attr attributes;
-	struct sched_param param;
 
 	if (tid < 0 || flags || !user_attributes)
 		return -EINVAL;
-	if (user_pointer_is_bad(user_attributes))
+	if (user_read(&attributes, user_attributes, sizeof(attributes)))
 		return -EFAULT;
-	attributes = *user_attributes;
 	if (attributes.size && attributes.size < SCHED_ATTR_SIZE)
 		return -E2BIG;
 	if (!thread_exists(tid))
 		return -ESRCH;
 	if (attributes.policy == SCHED_DEADLINE)
 		return -EPERM;
-	param.sched_priority = (int)attributes.priority;
-	return check_policy((int)attributes.policy, &param);
+	return check_policy((int)attributes.policy, (int)attributes.priority);
 }
 
-SYSCALL(sched_getattr)(int tid, struct sched_attr *attributes, unsigned size, unsigned flags)
+SYSCALL(sched_getattr)(int tid, struct sched_attr *to, unsigned size, unsigned flags)
 {
-	if (tid < 0 || flags || !attributes || size < SCHED_ATTR_SIZE || size > PAGE_SIZE)
+	struct sched_attr attributes = {
+		.size = SCHED_ATTR_SIZE,
+		.policy = SCHED_OTHER,
+		.nice = __atomic_load_n(&process_nice, __ATOMIC_RELAXED),
+	};
+
+	if (tid < 0 || flags || !to || size < SCHED_ATTR_SIZE || size > PAGE_SIZE)
 		return -EINVAL;
-	if (user_pointer_is_bad(attributes))
-		return -EFAULT;
 	if (!thread_exists(tid))
 		return -ESRCH;
-	*attributes = (struct sched_attr){ .size = SCHED_ATTR_SIZE,
-					   .policy = SCHED_OTHER,
-					   .nice = process_nice };
-	return 0;
+	return user_write(to, &attributes, sizeof(attributes));
 }
 
 /* ---- niceness ---- */

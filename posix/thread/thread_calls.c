@@ -17,6 +17,7 @@
 #include "smp/shootdown.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/membarrier.h>
 #include <sys/syscall.h>
 
@@ -35,10 +36,21 @@ void thread_calls_init(void)
 	thread_set_exit_callback(thread_ended);
 }
 
+long clone_thread(const struct syscall_frame *frame, uint64_t flags, uint64_t stack,
+		  int *parent_tid, int *child_tid, uint64_t thread_pointer)
+{
+	if (flags & CLONE_PARENT_SETTID && user_range_is_bad(parent_tid, sizeof(*parent_tid)))
+		return -EFAULT;
+	if (flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID) &&
+	    user_range_is_bad(child_tid, sizeof(*child_tid)))
+		return -EFAULT;
+	return thread_clone(frame, flags, stack, parent_tid, child_tid, thread_pointer);
+}
+
 static long clone_from_registers(struct syscall_frame *frame)
 {
 	const uint64_t *argument = frame->arguments; /* Linux's order on x86-64 */
-	long result = thread_clone(frame, argument[0], argument[1], (int *)argument[2],
+	long result = clone_thread(frame, argument[0], argument[1], (int *)argument[2],
 				   (int *)argument[3], argument[4]);
 
 	return result == -ENOSYS ? syscall_absent(SYS_clone) : result;
@@ -108,15 +120,14 @@ SYSCALL(set_robust_list)(void *head, size_t size)
 
 SYSCALL(get_robust_list)(int tid, void **head, size_t *size)
 {
+	static const size_t head_size = ROBUST_LIST_HEAD_SIZE;
 	const struct thread *thread = tid ? thread_find(tid) : current;
 
 	if (!thread)
 		return -ESRCH;
-	if (user_pointer_is_bad(head) || user_pointer_is_bad(size))
+	if (user_write(size, &head_size, sizeof(head_size)))
 		return -EFAULT;
-	*head = thread->robust_list;
-	*size = ROBUST_LIST_HEAD_SIZE;
-	return 0;
+	return user_write(head, &thread->robust_list, sizeof(thread->robust_list));
 }
 
 /* Linux's arch/x86/include/uapi/asm/prctl.h. */
@@ -132,10 +143,8 @@ SYSCALL(arch_prctl)(int code, uint64_t address)
 		arch_set_thread_pointer(&current->context, address);
 		return 0;
 	case ARCH_GET_FS:
-		if (user_pointer_is_bad((void *)address))
-			return -EFAULT;
-		*(uint64_t *)address = current->context.thread_pointer;
-		return 0;
+		return user_write((void *)address, &current->context.thread_pointer,
+				  sizeof(current->context.thread_pointer));
 	}
 	return -EINVAL;
 }
