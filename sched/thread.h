@@ -58,7 +58,7 @@ struct thread {
 	uint64_t signal_awaited; /* sigtimedwait() takes them instead of their action */
 	uint64_t signal_saved_mask; /* for after the next handler, if signal_mask_saved */
 	bool signal_mask_saved;
-	bool signals_held; /* handlers wait: a call of several steps is under way */
+	uint8_t signals_held; /* handlers wait: so many calls of several steps are under way */
 	uint8_t
 	    call_restarts; /* what becomes of the call that a signal ended (posix/signal/signal.h) */
 	struct list signal_queue; /* what came with the pending ones (posix/signal/signal_queue.c) */

@@ -348,14 +348,18 @@ bool signal_frame_push(struct trap_frame *frame, const struct signal_call *call)
 	return true;
 }
 
-bool signal_frame_pop(struct trap_frame *frame, vaddr_t stack_pointer, uint64_t *mask,
+bool signal_frame_pop(struct trap_frame *frame, vaddr_t stack_pointer,
+		      bool (*is_bad)(const void *address, size_t length), uint64_t *mask,
 		      stack_t *stack)
 {
+	/* The handler's return took the first word. */
+	const void *from = (void *)(stack_pointer - sizeof(uint64_t));
 	struct rt_sigframe old;
 	uint32_t rights = frame->rights;
 
-	/* The handler's return took the first word. */
-	if (!user_copy(&old, (void *)(stack_pointer - sizeof(uint64_t)), sizeof(old)))
+	if (is_bad(from, sizeof(old)) || !user_copy(&old, from, sizeof(old)))
+		return false;
+	if (old.context.fpstate && is_bad((void *)old.context.fpstate, extended_size()))
 		return false;
 	if (!pop_extended(old.context.fpstate, &rights))
 		return false;

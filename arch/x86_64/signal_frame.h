@@ -28,6 +28,7 @@ size_t signal_frame_bytes(void);
 
 /*
  * Put a frame on the stack that describes *frame, and change *frame so that the handler runs. The
+ * signal_frame_bytes() beneath `stack_top` are the application's. The
  * extended registers are those that the processor holds now; the handler gets initial ones.
  * Returns false, nothing changed, if the stack has no room there.
  */
@@ -35,8 +36,10 @@ bool signal_frame_push(struct trap_frame *frame, const struct signal_call *call)
 
 /* rt_sigreturn(2), with the application's stack pointer at the call. Changes *frame and the extended
  * registers to what the signal's frame says, as far as applications may choose it; nothing in it is
- * believed. Returns false if it cannot be read: the registers are then undefined. */
-bool signal_frame_pop(struct trap_frame *frame, vaddr_t stack_pointer, uint64_t *mask,
+ * believed, and nothing is read that `is_bad`. Returns false if it cannot be read: the registers are then
+ * undefined. */
+bool signal_frame_pop(struct trap_frame *frame, vaddr_t stack_pointer,
+		      bool (*is_bad)(const void *address, size_t length), uint64_t *mask,
 		      stack_t *stack);
 
 /* Fill `context` for a handler that is a function call at the end of a system call: the registers that

@@ -103,11 +103,10 @@ SYSCALL(kill)(int process, int number)
 /* What the caller says came with it: believed, as on Linux if one sends to oneself. */
 static int copy_info(siginfo_t *info, int number, const siginfo_t *from)
 {
-	if (user_pointer_is_bad(from))
+	if (user_read(info, from, sizeof(*info)))
 		return -EFAULT;
 	if (is_bad_number(number))
 		return -EINVAL;
-	*info = *from;
 	info->si_signo = number;
 	return 0;
 }
@@ -190,21 +189,24 @@ static long await_signal(uint64_t set, uint64_t deadline_ns, siginfo_t *info)
 }
 
 SYSCALL(rt_sigtimedwait)
-(const uint64_t *set, siginfo_t *user_info, const struct timespec *timeout, size_t size)
+(const uint64_t *user_set, siginfo_t *user_info, const struct timespec *timeout, size_t size)
 {
+	struct timespec time;
 	siginfo_t info;
+	uint64_t set;
 	long result;
 
 	if (size != MASK_BYTES)
 		return -EINVAL;
-	if (user_pointer_is_bad(set) || (user_info && user_pointer_is_bad(user_info)) ||
-	    (timeout && user_pointer_is_bad(timeout)))
+	if (user_read(&set, user_set, sizeof(set)) ||
+	    (timeout && user_read(&time, timeout, sizeof(time))))
 		return -EFAULT;
-	if (timeout && timespec_is_bad(timeout))
+	if (timeout && timespec_is_bad(&time))
 		return -EINVAL;
-	result = await_signal(*set & ~UNBLOCKABLE, deadline_of(timeout), &info);
-	if (result > 0 && user_info)
-		*user_info = info;
+	result = await_signal(set & ~UNBLOCKABLE, deadline_of(timeout ? &time : NULL), &info);
+	/* As on Linux the signal is taken all the same. */
+	if (result > 0 && user_info && user_write(user_info, &info, sizeof(info)))
+		result = -EFAULT;
 	return signal_finish(result);
 }
 
@@ -212,15 +214,14 @@ SYSCALL(rt_sigtimedwait)
 
 SYSCALL(rt_sigprocmask)(int how, const uint64_t *set, uint64_t *old, size_t size)
 {
-	uint64_t before = current->signal_mask;
+	uint64_t before = current->signal_mask, mask;
 
 	if (size != MASK_BYTES)
 		return -EINVAL;
-	if ((set && user_pointer_is_bad(set)) || (old && user_pointer_is_bad(old)))
-		return -EFAULT;
 	if (set) {
-		uint64_t mask = *set & ~UNBLOCKABLE;
-
+		if (user_read(&mask, set, sizeof(mask)))
+			return -EFAULT;
+		mask &= ~UNBLOCKABLE;
 		switch (how) {
 		case SIG_BLOCK:
 			signal_set_mask(before | mask);
@@ -235,29 +236,26 @@ SYSCALL(rt_sigprocmask)(int how, const uint64_t *set, uint64_t *old, size_t size
 			return -EINVAL;
 		}
 	}
-	if (old)
-		*old = before;
-	return signal_finish(0);
+	return signal_finish(old ? user_write(old, &before, sizeof(before)) : 0);
 }
 
 SYSCALL(rt_sigpending)(uint64_t *set, size_t size)
 {
-	if (size > MASK_BYTES)
-		return -EINVAL;
-	if (user_pointer_is_bad(set))
-		return -EFAULT;
-	*set = signal_waiting() & current->signal_mask;
-	return 0;
+	uint64_t pending = signal_waiting() & current->signal_mask;
+
+	return size > MASK_BYTES ? -EINVAL : user_write(set, &pending, size);
 }
 
 long signal_enter_mask(const uint64_t *mask, size_t mask_size, uint64_t *old_mask)
 {
+	uint64_t wanted;
+
 	if (mask_size != MASK_BYTES)
 		return -EINVAL;
-	if (user_pointer_is_bad(mask))
+	if (user_read(&wanted, mask, sizeof(wanted)))
 		return -EFAULT;
 	*old_mask = current->signal_mask;
-	signal_set_mask(*mask);
+	signal_set_mask(wanted);
 	return 0;
 }
 
@@ -276,18 +274,16 @@ void signal_leave_mask(uint64_t old_mask, long result)
 SYSCALL(rt_sigaction)
 (int number, const struct kernel_sigaction *new, struct kernel_sigaction *old, size_t size)
 {
-	struct kernel_sigaction before;
+	struct kernel_sigaction before, wanted;
 
-	if (number < 1 || number > SIGNALS || size != MASK_BYTES)
+	if (size != MASK_BYTES)
 		return -EINVAL;
-	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
+	if (new &&user_read(&wanted, new, sizeof(wanted)))
 		return -EFAULT;
-	if (new && (number == SIGKILL || number == SIGSTOP))
+	if (number < 1 || number > SIGNALS || (new && (number == SIGKILL || number == SIGSTOP)))
 		return -EINVAL;
-	before = signal_change_action(number, new);
-	if (old)
-		*old = before;
-	return 0;
+	before = signal_change_action(number, new ? &wanted : NULL);
+	return old ? user_write(old, &before, sizeof(before)) : 0;
 }
 
 /* ---- sigaltstack(2) ---- */
@@ -299,24 +295,22 @@ SYSCALL(rt_sigaction)
 SYSCALL(sigaltstack)(const stack_t *new, stack_t *old)
 {
 	vaddr_t stack_pointer = signal_caller_stack();
-	stack_t before = signal_stack_state(stack_pointer);
+	stack_t before = signal_stack_state(stack_pointer), wanted;
 	unsigned mode;
 
-	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
-		return -EFAULT;
 	if (new) {
+		if (user_read(&wanted, new, sizeof(wanted)))
+			return -EFAULT;
 		if (before.ss_flags & SS_ONSTACK)
 			return -EPERM;
-		mode = (unsigned)new->ss_flags & ~SS_AUTODISARM;
+		mode = (unsigned)wanted.ss_flags & ~SS_AUTODISARM;
 		if (mode != 0 && mode != SS_ONSTACK && mode != SS_DISABLE)
 			return -EINVAL;
-		if (mode != SS_DISABLE && new->ss_size < MINSIGSTKSZ)
+		if (mode != SS_DISABLE && wanted.ss_size < MINSIGSTKSZ)
 			return -ENOMEM;
-		current->signal_stack = mode == SS_DISABLE ? 0 : (vaddr_t) new->ss_sp;
-		current->signal_stack_size = mode == SS_DISABLE ? 0 : new->ss_size;
-		current->signal_stack_flags = new->ss_flags;
+		current->signal_stack = mode == SS_DISABLE ? 0 : (vaddr_t)wanted.ss_sp;
+		current->signal_stack_size = mode == SS_DISABLE ? 0 : wanted.ss_size;
+		current->signal_stack_flags = wanted.ss_flags;
 	}
-	if (old)
-		*old = before;
-	return 0;
+	return old ? user_write(old, &before, sizeof(before)) : 0;
 }

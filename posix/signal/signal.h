@@ -57,6 +57,7 @@ bool signal_restarts(bool may_restart);
  * is to be done by signal_deliver(): then the result is -EINTR. */
 bool signal_always_restarts(void);
 
+/* May be nested. */
 void signal_hold(void);
 /* Returns true if the held call, which gave `result`, is to be started over. */
 bool signal_release(long result);

@@ -8,6 +8,7 @@
 #include "arch/x86_64/trap.h"
 #include "lavra/console.h"
 #include "posix/syscall.h"
+#include "posix/user_memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -135,6 +136,9 @@ static bool call_handler(int number, const struct kernel_sigaction *action, sigi
 	if (wants_signal_stack(action, stack_pointer)) {
 		vaddr_t top = current->signal_stack + current->signal_stack_size;
 
+		/* The kernel puts the handler's return address there. */
+		if (user_range_is_bad((void *)current->signal_stack, current->signal_stack_size))
+			signal_end_image(SIGSEGV);
 		disarm();
 		signal_call_on_stack(action->handler, number, info, &context, top);
 		restore_stack(&context.uc_stack);
@@ -218,12 +222,14 @@ bool signal_always_restarts(void)
 
 void signal_hold(void)
 {
-	current->signals_held = true;
+	current->signals_held++;
 }
 
 bool signal_release(long result)
 {
-	current->signals_held = false;
+	/* The outermost decides. */
+	if (--current->signals_held)
+		return false;
 	if (result == -EINTR)
 		return signal_restarts(true);
 	signal_finish(result);
@@ -252,8 +258,10 @@ static void push(struct trap_frame *frame, int number, const struct kernel_sigac
 					     : frame->rsp - 128,
 	};
 
-	bool fits = call.stack_top - signal_frame_bytes() >= current->signal_stack ||
-		    !(on_signal_stack || is_on_signal_stack(frame->rsp));
+	vaddr_t bottom = call.stack_top - signal_frame_bytes();
+	bool fits = !user_range_is_bad((void *)bottom, signal_frame_bytes()) &&
+		    (bottom >= current->signal_stack ||
+		     !(on_signal_stack || is_on_signal_stack(frame->rsp)));
 
 	call.mask = enter_mask(number, action);
 	if (on_signal_stack)
@@ -347,7 +355,7 @@ static void return_by_frame(struct trap_frame *frame)
 	uint64_t mask;
 	stack_t stack;
 
-	if (!signal_frame_pop(frame, stack_pointer, &mask, &stack)) {
+	if (!signal_frame_pop(frame, stack_pointer, user_range_is_bad, &mask, &stack)) {
 		frame->rsp = stack_pointer;
 		trap_end_application(frame, SIGSEGV, "the frame of a signal handler is gone");
 	}

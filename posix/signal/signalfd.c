@@ -108,7 +108,9 @@ static ssize_t read_signals(struct file *file, const struct iovec *iov, unsigned
 			if (!signal_take(set, &info))
 				return done ? (ssize_t)done : -EAGAIN;
 			data = data_of(&info);
-			memcpy(to, &data, sizeof(data));
+			/* As on Linux the signal is taken all the same. */
+			if (!user_copy(to, &data, sizeof(data)))
+				return done ? (ssize_t)done : -EFAULT;
 			to += sizeof(data);
 			done += sizeof(data);
 		}
@@ -189,9 +191,9 @@ SYSCALL(signalfd4)(int fd, const uint64_t *mask, size_t size, int flags)
 
 	if ((flags & ~(SFD_CLOEXEC | SFD_NONBLOCK)) || size != sizeof(*mask))
 		return -EINVAL;
-	if (user_pointer_is_bad(mask))
+	if (user_read(&set, mask, sizeof(set)))
 		return -EFAULT;
-	set = *mask & ~(1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1));
+	set &= ~(1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1));
 	if (fd == -1)
 		return create(set, flags);
 	file = fd_lookup(fd);
