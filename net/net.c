@@ -10,6 +10,7 @@
 #include "net/isn.h"
 #include "net/listener.h"
 #include "net/neighbor.h"
+#include "net/socket_state.h"
 
 #include "lwip/init.h"
 
@@ -36,6 +37,8 @@ void net_init_core(void)
 	lwip_init();
 	if (flow_init_core() != 0)
 		panic("no memory for the flow table");
+	if (tcp_sockets_init_core() != 0)
+		panic("no memory for what is sent");
 	listener_init_core();
 	neighbor_init_core();
 	interface_init_core();

@@ -55,7 +55,9 @@ struct listener *socket_listener(struct socket *socket);
 int socket_connect(struct socket *socket, const struct socket_address *address);
 int socket_shutdown(struct socket *socket, int how);
 
-/* Non-blocking: bytes moved (0 at the end of the stream), -EAGAIN, -ECONNRESET, -EPIPE, ... flags:
+/* The buffers that `iov` names may be the application's memory, which may not be there: -EFAULT, or what was
+ * moved before.
+ * Non-blocking: bytes moved (0 at the end of the stream), -EAGAIN, -ECONNRESET, -EPIPE, ... flags:
  * MSG_PEEK, MSG_TRUNC, MSG_NOSIGNAL, MSG_DONTWAIT, MSG_MORE; others -EINVAL or ignored as Linux
  * does. Addresses and control information may be NULL. A connection queues up to 128 KiB each way,
  * a UDP socket what SO_RCVBUF says. A connection's `from` gets the length 0. */

@@ -137,6 +137,7 @@ struct ip_addr socket_any(const struct address *address, bool only_ip6);
  * is out. */
 struct socket *tcp_socket_accepted(struct tcp_pcb *pcb, int family,
 				   const struct socket_options *inherited);
+int tcp_sockets_init_core(void); /* 0 or -ENOMEM */
 void tcp_socket_close(struct socket *socket);
 int tcp_socket_connect(struct socket *socket, const struct address *address, uint16_t port);
 int tcp_socket_shutdown(struct socket *socket, int how);

@@ -7,8 +7,10 @@
 #include "net/socket_state.h"
 
 #include "arch/arch.h"
+#include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
+#include "mm/frame.h"
 #include "mm/object.h"
 #include "net/flow.h"
 #include "net/interface.h"
@@ -30,9 +32,16 @@
 #define COLLECTOR_SIZE 1984 /* with its header an object of 2 KiB */
 /* Room in the send queue at which a writer that waits is told (Linux: a third). */
 #define SEND_ROOM (TCP_SND_BUF / 3)
-#define WRITE_CHUNK 32768u
+#define STAGE_ORDER 2 /* frames */
+#define STAGE_MAX (11 * TCP_MSS)
 /* While memory is short a connection has this much on its way, so that all of them get on. */
 #define PRESSED_CHUNK 4096u
+
+_Static_assert(STAGE_MAX <= PAGE_SIZE << STAGE_ORDER, "a full stage is whole segments");
+
+/* What is sent goes through here: lwIP does not see the application's memory, and is not called before
+ * all of that has been found to be there. */
+static CORE_LOCAL uint8_t *stage;
 
 /* ---- the queue of received data ---- */
 
@@ -353,22 +362,28 @@ int tcp_socket_connect(struct socket *socket, const struct address *address, uin
 
 /* ---- receiving ---- */
 
-/* Copy (or, with a NULL `iov`, drop) up to `len` bytes out of the queue. */
-static uint32_t queue_read(struct tcp_socket *tcp, const struct iovec *iov, unsigned niov,
-			   bool peek, bool discard)
+/* Copy (or, with `discard`, drop) what fits out of the queue. A segment for which memory of the
+ * application is not there stays as it was, as on Linux: what came before it, or -EFAULT. */
+static ssize_t queue_read(struct tcp_socket *tcp, const struct iovec *iov, unsigned niov, bool peek,
+			  bool discard)
 {
 	struct pbuf *pbuf = tcp->first;
 	uint32_t moved = 0, at = 0;
+	bool there = true;
 
-	for (unsigned i = 0; i < niov && pbuf; i++) {
+	for (unsigned i = 0; i < niov && pbuf && there; i++) {
 		uint8_t *to = iov[i].iov_base;
 		size_t room = iov[i].iov_len;
 
 		while (room && pbuf) {
 			uint32_t here = (uint32_t)min(room, (size_t)pbuf->len - at);
 
-			if (!discard)
-				memcpy(to, (uint8_t *)pbuf->payload + at, here);
+			there = discard || user_copy(to, (uint8_t *)pbuf->payload + at, here);
+			if (unlikely(!there)) {
+				moved -= at;
+				at = 0;
+				break;
+			}
 			to += here;
 			room -= here;
 			moved += here;
@@ -384,6 +399,8 @@ static uint32_t queue_read(struct tcp_socket *tcp, const struct iovec *iov, unsi
 			}
 		}
 	}
+	if (unlikely(!there && !moved))
+		return -EFAULT;
 	if (peek)
 		return moved;
 	if (at) { /* the first is read in part */
@@ -423,7 +440,8 @@ static inline bool read_whole(struct tcp_socket *tcp, const struct iovec *iov, u
 
 	if (niov != 1 || pbuf->next || iov->iov_len < pbuf->len)
 		return false;
-	memcpy(iov->iov_base, pbuf->payload, pbuf->len);
+	if (unlikely(!user_copy(iov->iov_base, pbuf->payload, pbuf->len)))
+		return false;
 	queue_init(tcp);
 	tcp->received_bytes = 0;
 	pbuf_free(pbuf);
@@ -433,7 +451,7 @@ static inline bool read_whole(struct tcp_socket *tcp, const struct iovec *iov, u
 ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags)
 {
 	struct tcp_socket *tcp = &socket->tcp;
-	uint32_t moved;
+	ssize_t moved;
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return flags & MSG_OOB ? -EINVAL : -EAGAIN;
@@ -441,8 +459,10 @@ ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsig
 	if (likely(moved != 0)) {
 		if (unlikely((flags & (MSG_PEEK | MSG_TRUNC)) || !read_whole(tcp, iov, niov)))
 			moved = queue_read(tcp, iov, niov, flags & MSG_PEEK, flags & MSG_TRUNC);
+		if (unlikely(moved < 0))
+			return moved;
 		if (!(flags & MSG_PEEK) && tcp->pcb)
-			acknowledge_read(tcp->pcb, moved);
+			acknowledge_read(tcp->pcb, (uint32_t)moved);
 		return moved;
 	}
 	if (tcp->got_fin)
@@ -488,6 +508,18 @@ static void push(struct socket *socket, struct tcp_pcb *pcb, bool more)
 	tcp_output(pcb);
 }
 
+#define ERR_FAULT ERR_ARG /* some of the application's memory is not there */
+
+int tcp_sockets_init_core(void)
+{
+	paddr_t frames = frame_alloc_zeroed(STAGE_ORDER);
+
+	if (!frames)
+		return -ENOMEM;
+	stage = phys_to_virt(frames);
+	return 0;
+}
+
 /* Queue `len` bytes, as far as there is room. Returns how many; *error tells why not all. */
 static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, bool more,
 			 err_t *error)
@@ -495,7 +527,7 @@ static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, b
 	size_t written = 0;
 
 	while (written < len) {
-		uint32_t part = (uint32_t)min(len - written, (size_t)WRITE_CHUNK);
+		uint32_t part = (uint32_t)min(len - written, (size_t)STAGE_MAX);
 
 		part = min(part, tcp_sndbuf(pcb));
 		if (part == 0 || pcb->snd_queuelen >= TCP_SND_QUEUELEN) {
@@ -508,7 +540,11 @@ static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, b
 				break;
 			part = min(part, PRESSED_CHUNK);
 		}
-		*error = tcp_write(pcb, data + written, (u16_t)part,
+		if (unlikely(!user_copy(stage, data + written, part))) {
+			*error = ERR_FAULT;
+			break;
+		}
+		*error = tcp_write(pcb, stage, (u16_t)part,
 				   TCP_WRITE_FLAG_COPY |
 				       (more || written + part < len ? TCP_WRITE_FLAG_MORE : 0));
 		if (*error != ERR_OK)
@@ -547,7 +583,7 @@ ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 	flow_touch(pcb);
 	for (unsigned i = 0; i < niov && error == ERR_OK; i++)
 		sent += write_some(pcb, iov[i].iov_base, iov[i].iov_len, i + 1 < niov, &error);
-	if (error != ERR_OK) {
+	if (error != ERR_OK && error != ERR_FAULT) {
 		tcp->wants_space = true;
 		/* Out of memory, perhaps with nothing on its way whose acknowledgement would
 		 * wake the writer. */
@@ -558,7 +594,9 @@ ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 	}
 	if (sent)
 		push(socket, pcb, (flags & MSG_MORE) || socket->options.cork);
-	return sent || error == ERR_OK ? (ssize_t)sent : -EAGAIN;
+	if (likely(sent || error == ERR_OK))
+		return (ssize_t)sent;
+	return error == ERR_FAULT ? -EFAULT : -EAGAIN;
 }
 
 void tcp_socket_push(struct socket *socket)

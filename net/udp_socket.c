@@ -3,6 +3,7 @@
  */
 #include "net/socket_state.h"
 
+#include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/object.h"
@@ -144,38 +145,67 @@ int udp_socket_shutdown(struct socket *socket, int how)
 	return 0;
 }
 
+/* Copy what fits: how many bytes, or -EFAULT. */
+static ssize_t scatter(const struct pbuf *pbuf, const struct iovec *iov, unsigned niov)
+{
+	size_t copied = 0, filled = 0; /* of iov[0] */
+
+	for (; pbuf; pbuf = pbuf->next) {
+		size_t at = 0;
+
+		while (at < pbuf->len && niov) {
+			size_t here = min(pbuf->len - at, iov->iov_len - filled);
+
+			if (unlikely(!user_copy((uint8_t *)iov->iov_base + filled,
+						(uint8_t *)pbuf->payload + at, here)))
+				return -EFAULT;
+			at += here;
+			filled += here;
+			copied += here;
+			if (filled == iov->iov_len) {
+				iov++;
+				niov--;
+				filled = 0;
+			}
+		}
+	}
+	return (ssize_t)copied;
+}
+
+/* A datagram that could not be copied is lost, as on Linux. */
 ssize_t udp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
 			   struct socket_address *from, struct socket_control *control)
 {
 	struct datagram *datagram = socket->udp.first;
-	uint32_t copied = 0, len;
+	uint32_t len;
+	ssize_t copied;
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return flags & MSG_OOB ? -EOPNOTSUPP : -EAGAIN;
 	if (!datagram)
 		return socket->udp.receive_shut ? 0 : -EAGAIN;
 	len = datagram->pbuf->tot_len;
-	for (unsigned i = 0; i < niov && copied < len; i++)
-		copied += pbuf_copy_partial(datagram->pbuf, iov[i].iov_base,
-					    (u16_t)min(iov[i].iov_len, (size_t)(len - copied)),
-					    (u16_t)copied);
+	copied = scatter(datagram->pbuf, iov, niov);
 	if (from)
 		socket_fill_address(socket, from, &datagram->source, datagram->port);
 	if (control)
 		socket_control_give(socket, datagram, control);
 	if (!(flags & MSG_PEEK))
 		drop_first(&socket->udp);
-	return flags & MSG_TRUNC ? len : copied;
+	return flags & MSG_TRUNC && copied >= 0 ? (ssize_t)len : copied;
 }
 
-static void gather(struct pbuf *pbuf, const struct iovec *iov, unsigned niov)
+/* False: some of the application's memory is not there. */
+static bool gather(struct pbuf *pbuf, const struct iovec *iov, unsigned niov)
 {
 	uint8_t *to = pbuf->payload;
 
 	for (unsigned i = 0; i < niov; i++) {
-		memcpy(to, iov[i].iov_base, iov[i].iov_len);
+		if (unlikely(!user_copy(to, iov[i].iov_base, iov[i].iov_len)))
+			return false;
 		to += iov[i].iov_len;
 	}
+	return true;
 }
 
 /* Where to, from where, and with which numbers. */
@@ -276,7 +306,10 @@ ssize_t udp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 	pbuf = pbuf_alloc(PBUF_TRANSPORT, (u16_t)len, PBUF_RAM);
 	if (!pbuf)
 		return -ENOBUFS;
-	gather(pbuf, iov, niov);
+	if (unlikely(!gather(pbuf, iov, niov))) {
+		pbuf_free(pbuf);
+		return -EFAULT;
+	}
 	sent = send_datagram(socket, pbuf, &way);
 	pbuf_free(pbuf);
 	return sent == ERR_OK ? (ssize_t)len : error_of_lwip(sent);

@@ -1,7 +1,9 @@
 #include "smp/byte_ring.h"
 
+#include "arch/x86_64/user_access.h"
 #include "mm/object.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define GROWTH 8 /* a ring is followed by one so many times its size */
@@ -81,17 +83,18 @@ void byte_ring_put(struct byte_ring *ring, uint32_t length)
 	__atomic_store_n(&ring->tail, ring->tail + length, __ATOMIC_RELEASE);
 }
 
-size_t byte_ring_copy_in(struct byte_ring *ring, const struct iovec *iov, unsigned niov,
-			 size_t skip)
+ssize_t byte_ring_copy_in(struct byte_ring *ring, const struct iovec *iov, unsigned niov,
+			  size_t skip)
 {
 	struct iovec space[2];
 	unsigned nspace, part = 0;
 	size_t wanted = 0, done = 0;
+	bool there = true;
 
 	for (unsigned i = 0; i < niov; i++)
 		wanted += iov[i].iov_len;
 	nspace = byte_ring_space(ring, wanted - min(skip, wanted), space);
-	for (unsigned i = 0; i < niov && part < nspace; i++) {
+	for (unsigned i = 0; i < niov && part < nspace && there; i++) {
 		const uint8_t *from = iov[i].iov_base;
 		size_t length = iov[i].iov_len, skipped = min(skip, length);
 
@@ -101,7 +104,9 @@ size_t byte_ring_copy_in(struct byte_ring *ring, const struct iovec *iov, unsign
 		while (length && part < nspace) {
 			size_t here = min(length, space[part].iov_len);
 
-			memcpy(space[part].iov_base, from, here);
+			there = user_copy(space[part].iov_base, from, here);
+			if (unlikely(!there))
+				break;
 			from += here;
 			length -= here;
 			done += here;
@@ -112,7 +117,7 @@ size_t byte_ring_copy_in(struct byte_ring *ring, const struct iovec *iov, unsign
 	}
 	if (done)
 		byte_ring_put(ring, (uint32_t)done);
-	return done;
+	return done || likely(there) ? (ssize_t)done : -EFAULT;
 }
 
 struct byte_ring *byte_ring_grow(struct byte_ring *ring, size_t limit)
@@ -166,25 +171,28 @@ void byte_ring_take(struct byte_ring *ring, uint32_t length)
 	__atomic_store_n(&ring->head, ring->head + length, __ATOMIC_RELEASE);
 }
 
-size_t byte_ring_copy_out(struct byte_ring **ring, const struct iovec *iov, unsigned niov,
-			  bool peek, bool discard)
+ssize_t byte_ring_copy_out(struct byte_ring **ring, const struct iovec *iov, unsigned niov,
+			   bool peek, bool discard)
 {
 	size_t total = 0, filled = 0; /* of iov[0] */
+	bool there = true;
 
 	for (;;) {
 		struct iovec data[2];
 		unsigned ndata = byte_ring_data(ring, data);
 		uint32_t done = 0;
 
-		for (unsigned part = 0; part < ndata; part++) {
+		for (unsigned part = 0; part < ndata && there; part++) {
 			const uint8_t *from = data[part].iov_base;
 			size_t left = data[part].iov_len;
 
 			while (left && niov) {
 				size_t here = min(left, iov->iov_len - filled);
 
-				if (!discard)
-					memcpy((uint8_t *)iov->iov_base + filled, from, here);
+				there = discard ||
+					user_copy((uint8_t *)iov->iov_base + filled, from, here);
+				if (unlikely(!there))
+					break;
 				from += here;
 				left -= here;
 				done += (uint32_t)here;
@@ -197,13 +205,13 @@ size_t byte_ring_copy_out(struct byte_ring **ring, const struct iovec *iov, unsi
 			}
 		}
 		total += done;
-		if (peek)
-			return total;
-		if (done)
+		if (done && !peek)
 			byte_ring_take(*ring, done);
+		if (unlikely(!there))
+			return total ? (ssize_t)total : -EFAULT;
 		/* A larger ring may follow with more. */
-		if (!done || !niov || !__atomic_load_n(&(*ring)->next, __ATOMIC_RELAXED))
-			return total;
+		if (peek || !done || !niov || !__atomic_load_n(&(*ring)->next, __ATOMIC_RELAXED))
+			return (ssize_t)total;
 	}
 }
 

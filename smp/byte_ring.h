@@ -41,9 +41,10 @@ void byte_ring_free(struct byte_ring *ring);
 unsigned byte_ring_space(struct byte_ring *ring, size_t wanted, struct iovec space[2]);
 /* They are there now. */
 void byte_ring_put(struct byte_ring *ring, uint32_t length);
-/* Put the bytes behind `skip` of `iov` in, as many as there is room for; returns how many. */
-size_t byte_ring_copy_in(struct byte_ring *ring, const struct iovec *iov, unsigned niov,
-			 size_t skip);
+/* Put the bytes behind `skip` of `iov` in, as many as there is room for; returns how many. Of the
+ * application's memory what is there: -EFAULT if that is none. */
+ssize_t byte_ring_copy_in(struct byte_ring *ring, const struct iovec *iov, unsigned niov,
+			  size_t skip);
 /* The ring that follows: larger, or NULL (it is of `limit` bytes, or memory is out). */
 struct byte_ring *byte_ring_grow(struct byte_ring *ring, size_t limit);
 /* Free bytes, as the consumer left it. */
@@ -55,9 +56,10 @@ uint32_t byte_ring_room(struct byte_ring *ring);
 unsigned byte_ring_data(struct byte_ring **ring, struct iovec data[2]);
 /* They are used: the producer may write there again. */
 void byte_ring_take(struct byte_ring *ring, uint32_t length);
-/* Copy waiting bytes to `iov` (or drop them, with `discard`), and take them unless `peek`. */
-size_t byte_ring_copy_out(struct byte_ring **ring, const struct iovec *iov, unsigned niov,
-			  bool peek, bool discard);
+/* Copy waiting bytes to `iov` (or drop them, with `discard`), and take them unless `peek`. Returns how
+ * many; -EFAULT if there is none of the application's memory for them. */
+ssize_t byte_ring_copy_out(struct byte_ring **ring, const struct iovec *iov, unsigned niov,
+			   bool peek, bool discard);
 
 /* ---- any core: snapshots ---- */
 

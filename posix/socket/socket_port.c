@@ -491,7 +491,7 @@ bool socket_port_take(struct file *file)
 ssize_t socket_port_receive(struct socket_port *port, const struct iovec *iov, unsigned niov,
 			    int flags)
 {
-	size_t done;
+	ssize_t done;
 
 	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return -EXDEV;
@@ -500,8 +500,8 @@ ssize_t socket_port_receive(struct socket_port *port, const struct iovec *iov, u
 again:
 	done = byte_ring_copy_out(&port->received, iov, niov, flags & MSG_PEEK, flags & MSG_TRUNC);
 	if (likely(done != 0)) {
-		if (flags & MSG_PEEK)
-			return (ssize_t)done;
+		if (done < 0 || flags & MSG_PEEK)
+			return done;
 		/* The room first; pairs with the fence in pump_received(). */
 		ck_pr_fence_memory();
 		if (unlikely(__atomic_load_n(&port->more_waits, __ATOMIC_RELAXED)) &&
@@ -509,7 +509,7 @@ again:
 			__atomic_store_n(&port->more_waits, false, __ATOMIC_RELAXED);
 			tell_home(port);
 		}
-		return (ssize_t)done;
+		return done;
 	}
 	if (!byte_ring_is_empty(port->received)) {
 		for (unsigned i = 0; i < niov; i++)
@@ -525,6 +525,7 @@ ssize_t socket_port_send(struct socket_port *port, const struct iovec *iov, unsi
 {
 	struct byte_ring *larger;
 	size_t total = 0, done = 0;
+	ssize_t put = 0;
 
 	if ((state_of(port) & (EPOLLERR | EPOLLHUP | SENDS_ENDED)) || (flags & MSG_OOB))
 		return -EXDEV;
@@ -533,7 +534,10 @@ ssize_t socket_port_send(struct socket_port *port, const struct iovec *iov, unsi
 	if (unlikely(port->send_more != ((flags & MSG_MORE) != 0)))
 		__atomic_store_n(&port->send_more, (flags & MSG_MORE) != 0, __ATOMIC_RELAXED);
 	while (done < total) {
-		done += byte_ring_copy_in(port->to_send, iov, niov, done);
+		put = byte_ring_copy_in(port->to_send, iov, niov, done);
+		if (unlikely(put < 0))
+			break;
+		done += (size_t)put;
 		if (likely(done == total))
 			break;
 		larger = byte_ring_grow(port->to_send, RING_LIMIT);
@@ -552,7 +556,9 @@ ssize_t socket_port_send(struct socket_port *port, const struct iovec *iov, unsi
 	}
 	if (done)
 		tell_home(port);
-	return done || !total ? (ssize_t)done : -EAGAIN;
+	if (done || !total)
+		return (ssize_t)done;
+	return put < 0 ? put : -EAGAIN;
 }
 
 /* ---- any core ---- */
