@@ -65,32 +65,35 @@ static long get_name(struct ifreq *request)
 }
 
 /* Those with an IPv4 address; as many as there is room for. Without a buffer: how much room it takes. */
-static long get_list(struct ifconf *list)
+static long get_list(struct ifconf *user_list)
 {
 	struct interface_address addresses[INTERFACE_ADDRESSES_MAX];
 	unsigned n = interface_addresses(addresses);
+	struct ifconf list;
 	int used = 0;
 
-	if (list->ifc_len < 0)
+	if (user_read(&list, user_list, sizeof(list)))
+		return -EFAULT;
+	if (list.ifc_len < 0)
 		return -EINVAL;
-	if (list->ifc_buf && user_buffer_is_bad(list->ifc_buf, (size_t)list->ifc_len))
+	if (list.ifc_buf && user_range_is_bad(list.ifc_buf, (size_t)list.ifc_len))
 		return -EFAULT;
 	for (unsigned i = 0; i < n; i++) {
 		struct ifreq entry = { 0 };
 
 		if (addresses[i].family != AF_INET)
 			continue;
-		if (list->ifc_buf) {
-			if ((size_t)(list->ifc_len - used) < sizeof(entry))
+		if (list.ifc_buf) {
+			if ((size_t)(list.ifc_len - used) < sizeof(entry))
 				break;
 			memcpy(entry.ifr_name, addresses[i].name, strlen(addresses[i].name));
 			put_ip4(&entry.ifr_addr, addresses[i].bytes);
-			memcpy(list->ifc_buf + used, &entry, sizeof(entry));
+			if (!user_copy(list.ifc_buf + used, &entry, sizeof(entry)))
+				return -EFAULT;
 		}
 		used += (int)sizeof(entry);
 	}
-	list->ifc_len = used;
-	return 0;
+	return user_write(&user_list->ifc_len, &used, sizeof(used));
 }
 
 static long get_address(unsigned long what, int index, struct ifreq *request)
@@ -149,13 +152,23 @@ static long get_of_interface(unsigned long what, struct ifreq *request)
 	return get_address(what, entry.index, request);
 }
 
+static long one_interface(unsigned long what, struct ifreq *user_request)
+{
+	struct ifreq request;
+	long result;
+
+	if (user_read(&request, user_request, sizeof(request)))
+		return -EFAULT;
+	result = what == SIOCGIFNAME ? get_name(&request) : get_of_interface(what, &request);
+	return result ? result : user_write(user_request, &request, sizeof(request));
+}
+
 long interface_ioctl(unsigned long request, void *argument)
 {
 	switch (request) {
 	case SIOCGIFCONF:
 		return get_list(argument);
 	case SIOCGIFNAME:
-		return get_name(argument);
 	case SIOCGIFFLAGS:
 	case SIOCGIFMTU:
 	case SIOCGIFINDEX:
@@ -166,7 +179,7 @@ long interface_ioctl(unsigned long request, void *argument)
 	case SIOCGIFDSTADDR:
 	case SIOCGIFBRDADDR:
 	case SIOCGIFNETMASK:
-		return get_of_interface(request, argument);
+		return one_interface(request, argument);
 	case SIOCSIFFLAGS:
 	case SIOCSIFADDR:
 	case SIOCSIFDSTADDR:

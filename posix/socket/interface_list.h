@@ -35,5 +35,5 @@ unsigned interface_entries(struct interface_entry entries[INTERFACES_MAX]);
 unsigned interface_addresses(struct interface_address addresses[INTERFACE_ADDRESSES_MAX]);
 
 /* SIOCGIF* (netdevice(7)): what an ioctl() on any socket tells of interfaces. -ENOTTY for other requests,
- * -EPERM for those that would change something. `argument` was checked. */
+ * -EPERM for those that would change something. `argument` is the application's. */
 long interface_ioctl(unsigned long request, void *argument);

@@ -3,6 +3,7 @@
  * what is done with them is the socket's kind's (posix/socket/socket_kind.h).
  */
 #include "posix/file/iovec.h"
+#include "posix/file/user_iovec.h"
 #include "posix/signal/signal.h"
 #include "posix/socket/socket_calls.h"
 #include "posix/socket/socket_kind.h"
@@ -16,8 +17,14 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define IOV_LIMIT 1024 /* UIO_MAXIOV */
 #define REST_ENTRIES 16
+#define CONTROL_FEW 256u /* bytes of ancillary data that are sent from the stack */
+#define CONTROL_LIMIT 20480u /* net.core.optmem_max */
+/* More than is ever received with a message: 253 descriptors and credentials. */
+#define CONTROL_ROOM 1088u
+
+/* Of a message that needs memory of its own: to be called again with handlers of signals held. */
+#define MUST_HOLD (-ENOTRECOVERABLE)
 
 /* ---- receiving ---- */
 
@@ -89,7 +96,7 @@ SYSCALL(recvfrom)
 
 	if (unlikely(result))
 		return result;
-	if (unlikely(user_buffer_is_bad(buffer, length)))
+	if (unlikely(user_range_is_bad(buffer, length)))
 		return -EFAULT;
 	if (likely(!address))
 		return receive_one(fd, file, &message);
@@ -105,77 +112,111 @@ SYSCALL(recvfrom)
 	return result;
 }
 
-/* What sendmsg() and recvmsg() check of a message. */
-static long check_message(const struct msghdr *message)
+/* The head of a message, and its vector: copied, and what sendmsg() and recvmsg() both check of it. */
+static long read_header(struct msghdr *header, struct user_iovec *vector, const struct msghdr *from,
+			bool held)
 {
-	if (user_pointer_is_bad(message))
+	if (user_read(header, from, sizeof(*header)))
 		return -EFAULT;
-	if ((int)message->msg_namelen < 0)
+	if (header->msg_name && (int)header->msg_namelen < 0)
 		return -EINVAL;
-	if (message->msg_iovlen < 0 || message->msg_iovlen > IOV_LIMIT)
+	if ((unsigned)header->msg_iovlen > IOV_LIMIT)
 		return -EMSGSIZE;
-	if (message->msg_iovlen && user_pointer_is_bad(message->msg_iov))
-		return -EFAULT;
-	for (int i = 0; i < message->msg_iovlen; i++)
-		if (user_buffer_is_bad(message->msg_iov[i].iov_base, message->msg_iov[i].iov_len))
-			return -EFAULT;
-	if (message->msg_controllen > INT_MAX)
+	if (unlikely((unsigned)header->msg_iovlen > IOV_FEW && !held))
+		return MUST_HOLD;
+	if (header->msg_controllen > INT_MAX)
 		return -ENOBUFS;
-	return 0;
+	return user_iovec_read(vector, header->msg_iov, (unsigned)header->msg_iovlen);
 }
 
-/* Ends what is common: addresses, ancillary data and flags go back to the application. */
-static long give_back(struct msghdr *header, const struct socket_message *message)
+/* Ends what is common: addresses, ancillary data and flags go back to the application. `flags` are
+ * those that are true beside. */
+static long give_back(const struct msghdr *header, struct msghdr *to,
+		      const struct socket_message *message, int flags)
 {
-	long bad = 0;
+	struct socket_control *control = message->control;
+	socklen_t length = 0;
 
-	header->msg_flags = message->flags & MSG_CMSG_CLOEXEC;
-	if (message->control->truncated)
-		header->msg_flags |= MSG_CTRUNC;
-	if (header->msg_name)
-		bad = socket_address_put(message->address, header->msg_name, &header->msg_namelen);
-	header->msg_controllen = header->msg_control ? (socklen_t)message->control->length : 0;
-	return bad;
+	flags |= message->flags & MSG_CMSG_CLOEXEC;
+	if (header->msg_name) {
+		long bad = socket_address_put(message->address, header->msg_name, &to->msg_namelen);
+
+		if (bad)
+			return bad;
+	}
+	if (control->length) {
+		/* What the application does not take is lost, as on Linux. */
+		if (user_copy(header->msg_control, control->data, control->length))
+			length = (socklen_t)control->length;
+		else
+			control->truncated = true;
+	}
+	if (control->truncated)
+		flags |= MSG_CTRUNC;
+	return user_copy_4(&to->msg_controllen, &length) && user_copy_4(&to->msg_flags, &flags)
+		   ? 0
+		   : -EFAULT;
 }
 
-SYSCALL(recvmsg)(int fd, struct msghdr *header, int flags)
+static long receive_into(int fd, struct file *file, const struct msghdr *header, struct msghdr *to,
+			 const struct iovec *iov, int flags)
 {
-	struct socket_control control;
-	struct socket_address from;
-	struct socket_message message;
-	struct file *file;
-	bool stream;
-	size_t room;
-	long result = socket_lookup(fd, &file), bad;
+	uint64_t control_bytes[CONTROL_ROOM / sizeof(uint64_t)];
+	struct socket_control control = { control_bytes, 0, false };
+	struct socket_address from = { .length = 0 };
+	struct socket_message message = { iov, (unsigned)header->msg_iovlen, flags, &from,
+					  &control };
+	bool stream = socket_kind_of(file)->stream;
+	size_t room = iov_total(message.iov, message.niov);
+	long result, bad;
 
-	if (!result)
-		result = check_message(header);
-	if (result)
-		return result;
-	control.data = header->msg_control;
-	control.length = control.data ? header->msg_controllen : 0;
-	control.truncated = false;
-	if (user_buffer_is_bad(control.data, control.length))
-		return -EFAULT;
-	from.length = 0;
-	message = (struct socket_message){ header->msg_iov, (unsigned)header->msg_iovlen, flags,
-					   &from, &control };
-	stream = socket_kind_of(file)->stream;
-	room = iov_total(message.iov, message.niov);
+	if (header->msg_control) {
+		if (user_range_is_bad(header->msg_control, header->msg_controllen))
+			return -EFAULT;
+		control.length = min((size_t)header->msg_controllen, sizeof(control_bytes));
+	}
 	/* Makes a datagram's whole length known, so that msg_flags can tell. */
 	if (!stream)
 		message.flags |= MSG_TRUNC;
 	result = receive_one(fd, file, &message);
 	if (result < 0)
 		return result;
-	bad = give_back(header, &message);
-	if (bad)
-		return bad;
 	if (!stream && (size_t)result > room) {
-		header->msg_flags |= MSG_TRUNC;
+		bad = give_back(header, to, &message, MSG_TRUNC);
 		if (!(flags & MSG_TRUNC))
 			result = (long)room;
+	} else {
+		bad = give_back(header, to, &message, 0);
 	}
+	return bad ? bad : result;
+}
+
+static long receive_message(int fd, struct msghdr *to, int flags, bool held)
+{
+	struct user_iovec vector;
+	struct msghdr header;
+	struct file *file;
+	long result = socket_lookup(fd, &file);
+
+	if (!result)
+		result = read_header(&header, &vector, to, held);
+	if (result)
+		return result;
+	result = receive_into(fd, file, &header, to, vector.iov, flags);
+	user_iovec_free(&vector);
+	return result;
+}
+
+SYSCALL(recvmsg)(int fd, struct msghdr *header, int flags)
+{
+	long result = receive_message(fd, header, flags, false);
+
+	if (likely(result != MUST_HOLD))
+		return result;
+	do {
+		signal_hold();
+		result = receive_message(fd, header, flags, true);
+	} while (signal_release(result));
 	return result;
 }
 
@@ -204,7 +245,7 @@ SYSCALL(sendto)
 
 	if (unlikely(result))
 		return result;
-	if (unlikely(user_buffer_is_bad(buffer, length)))
+	if (unlikely(user_range_is_bad(buffer, length)))
 		return -EFAULT;
 	if (address) {
 		result = socket_address_get(address, address_length, &to);
@@ -215,20 +256,14 @@ SYSCALL(sendto)
 	return send_one(file, &message);
 }
 
-SYSCALL(sendmsg)(int fd, const struct msghdr *header, int flags)
+static long send_from(struct file *file, const struct msghdr *header, const struct iovec *iov,
+		      void *control_bytes, int flags)
 {
-	struct socket_message message = { .flags = flags };
-	struct socket_control control;
+	struct socket_message message = { iov, (unsigned)header->msg_iovlen, flags, NULL, NULL };
+	struct socket_control control = { control_bytes, header->msg_controllen, false };
 	struct socket_address to;
-	struct file *file;
-	long result = socket_lookup(fd, &file);
+	long result;
 
-	if (!result)
-		result = check_message(header);
-	if (result)
-		return result;
-	message.iov = header->msg_iov;
-	message.niov = (unsigned)header->msg_iovlen;
 	if (header->msg_name && header->msg_namelen) {
 		result = socket_address_get(header->msg_name,
 					    min(header->msg_namelen, sizeof(to.storage)), &to);
@@ -236,30 +271,80 @@ SYSCALL(sendmsg)(int fd, const struct msghdr *header, int flags)
 			return result;
 		message.address = &to;
 	}
-	if (header->msg_controllen) {
-		if (user_buffer_is_bad(header->msg_control, header->msg_controllen))
+	if (control.length) {
+		if (user_read(control.data, header->msg_control, control.length))
 			return -EFAULT;
-		control =
-		    (struct socket_control){ header->msg_control, header->msg_controllen, false };
 		message.control = &control;
 	}
 	return send_one(file, &message);
 }
 
+static long send_message(int fd, const struct msghdr *from, int flags, bool held)
+{
+	uint64_t few[CONTROL_FEW / sizeof(uint64_t)];
+	struct user_iovec vector;
+	struct msghdr header;
+	void *control = few;
+	struct file *file;
+	long result = socket_lookup(fd, &file);
+
+	if (!result)
+		result = read_header(&header, &vector, from, held);
+	if (result)
+		return result;
+	if (likely(header.msg_controllen <= sizeof(few))) {
+		result = send_from(file, &header, vector.iov, control, flags);
+	} else if (header.msg_controllen > CONTROL_LIMIT) {
+		result = -ENOBUFS;
+	} else if (!held) {
+		result = MUST_HOLD;
+	} else {
+		control = object_alloc(header.msg_controllen);
+		result = control ? send_from(file, &header, vector.iov, control, flags) : -ENOBUFS;
+		object_free(control);
+	}
+	user_iovec_free(&vector);
+	return result;
+}
+
+SYSCALL(sendmsg)(int fd, const struct msghdr *header, int flags)
+{
+	long result = send_message(fd, header, flags, false);
+
+	if (likely(result != MUST_HOLD))
+		return result;
+	do {
+		signal_hold();
+		result = send_message(fd, header, flags, true);
+	} while (signal_release(result));
+	return result;
+}
+
 /* ---- many at once ---- */
+
+/* How many were done, or -errno if that is none. */
+static long told(unsigned done, long error)
+{
+	return done ? (long)done : error;
+}
+
+static long tell_length(struct mmsghdr *message, long length)
+{
+	unsigned moved = (unsigned)length;
+
+	return user_write(&message->msg_len, &moved, sizeof(moved));
+}
 
 static long send_messages(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
-	count = min(count, (unsigned)IOV_LIMIT);
+	count = min(count, IOV_LIMIT);
 	for (unsigned i = 0; i < count; i++) {
-		long result;
+		long result = send_message(fd, &messages[i].msg_hdr, flags, true);
 
-		if (user_pointer_is_bad(&messages[i]))
-			return i ? (long)i : -EFAULT;
-		result = sys_sendmsg(fd, &messages[i].msg_hdr, flags);
+		if (result >= 0)
+			result = tell_length(&messages[i], result);
 		if (result < 0)
-			return i ? (long)i : result;
-		messages[i].msg_len = (unsigned)result;
+			return told(i, result);
 	}
 	return count;
 }
@@ -282,14 +367,13 @@ static long receive_messages(int fd, struct mmsghdr *messages, unsigned count, i
 	unsigned i;
 
 	for (i = 0; i < count; i++) {
-		long result;
+		long result =
+		    receive_message(fd, &messages[i].msg_hdr, flags & ~MSG_WAITFORONE, true);
 
-		if (user_pointer_is_bad(&messages[i]))
-			return i ? (long)i : -EFAULT;
-		result = sys_recvmsg(fd, &messages[i].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (result >= 0)
+			result = tell_length(&messages[i], result);
 		if (result < 0)
-			return i ? (long)i : result;
-		messages[i].msg_len = (unsigned)result;
+			return told(i, result);
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 		if (deadline_ns != FOREVER && clock_ns() >= deadline_ns)
@@ -302,14 +386,15 @@ SYSCALL(recvmmsg)
 (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
 {
 	uint64_t deadline_ns = FOREVER;
+	struct timespec time;
 	long result;
 
 	if (timeout) {
-		if (user_pointer_is_bad(timeout))
+		if (user_read(&time, timeout, sizeof(time)))
 			return -EFAULT;
-		if (timespec_is_bad(timeout))
+		if (timespec_is_bad(&time))
 			return -EINVAL;
-		deadline_ns = deadline_of(timeout);
+		deadline_ns = deadline_of(&time);
 	}
 	do {
 		signal_hold();
@@ -319,8 +404,10 @@ SYSCALL(recvmmsg)
 	if (timeout && result > 0 && deadline_ns != FOREVER) {
 		uint64_t now = clock_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
 
-		timeout->tv_sec = (time_t)(left / NS_PER_S);
-		timeout->tv_nsec = (long)(left % NS_PER_S);
+		time.tv_sec = (time_t)(left / NS_PER_S);
+		time.tv_nsec = (long)(left % NS_PER_S);
+		if (user_write(timeout, &time, sizeof(time)))
+			result = -EFAULT;
 	}
 	return result;
 }

@@ -8,6 +8,7 @@
 #include "posix/file/iovec.h"
 #include "posix/socket/netlink_answer.h"
 #include "posix/socket/socket_kind.h"
+#include "posix/user_memory.h"
 
 #include "mm/object.h"
 
@@ -100,7 +101,8 @@ static ssize_t send_requests(struct netlink_socket *socket, const struct iovec *
 	if (total > sizeof(bytes))
 		return -EMSGSIZE;
 	for (unsigned i = 0; i < niov; at += iov[i++].iov_len)
-		memcpy(bytes + at, iov[i].iov_base, iov[i].iov_len);
+		if (!user_copy(bytes + at, iov[i].iov_base, iov[i].iov_len))
+			return -EFAULT;
 	if (!socket->port)
 		socket->port = 1; /* the process's number, as Linux's autobind */
 	at = 0;
@@ -125,16 +127,18 @@ static ssize_t receive_answer(struct netlink_socket *socket, const struct iovec 
 {
 	struct netlink_answer *answer = socket->first;
 	size_t length, copied = 0;
+	bool there = true;
 
 	if (!answer)
 		return -EAGAIN;
 	length = answer->length;
-	for (unsigned i = 0; i < niov && copied < length; i++) {
+	for (unsigned i = 0; i < niov && copied < length && there; i++) {
 		size_t part = min(iov[i].iov_len, length - copied);
 
-		memcpy(iov[i].iov_base, answer->bytes + copied, part);
+		there = user_copy(iov[i].iov_base, answer->bytes + copied, part);
 		copied += part;
 	}
+	/* One that could not be copied is taken all the same, as on Linux. */
 	if (!(flags & MSG_PEEK)) {
 		socket->first = answer->next;
 		if (!socket->first)
@@ -142,6 +146,8 @@ static ssize_t receive_answer(struct netlink_socket *socket, const struct iovec 
 		socket->waiting--;
 		object_free(answer);
 	}
+	if (!there)
+		return -EFAULT;
 	return (ssize_t)(flags & MSG_TRUNC ? length : copied);
 }
 
@@ -206,11 +212,11 @@ static uint32_t netlink_events(struct file *file)
 static long netlink_ioctl(struct file *file, unsigned long request, void *argument)
 {
 	struct netlink_answer *first = netlink_of(file)->first;
+	int waiting = first ? (int)first->length : 0;
 
 	if (request != FIONREAD)
 		return interface_ioctl(request, argument);
-	*(int *)argument = first ? (int)first->length : 0;
-	return 0;
+	return user_write(argument, &waiting, sizeof(waiting));
 }
 
 static int netlink_stat(struct file *file, struct stat *st)

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -83,35 +84,37 @@ SYSCALL(socket)(int number, int type, int protocol)
 
 SYSCALL(socketpair)(int number, int type, int protocol, int fds[2])
 {
-	int status_flags = type & SOCK_NONBLOCK ? O_NONBLOCK : 0, first, second;
+	int status_flags = type & SOCK_NONBLOCK ? O_NONBLOCK : 0, numbers[2];
 	const struct family *family;
 	struct file *files[2];
 	long result = find_family(number, type, &family);
 
 	if (result)
 		return result;
-	if (user_pointer_is_bad(fds))
+	if (user_range_is_bad(fds, sizeof(numbers)))
 		return -EFAULT;
 	if (!family->create_pair)
 		return -EOPNOTSUPP;
 	result = family->create_pair(number, type & TYPE_MASK, protocol, status_flags, files);
 	if (result)
 		return result;
-	first = fd_install(files[0], 0, type & SOCK_CLOEXEC);
-	if (first < 0) {
+	numbers[0] = fd_install(files[0], 0, type & SOCK_CLOEXEC);
+	if (numbers[0] < 0) {
 		file_unreference(files[0]);
 		file_unreference(files[1]);
-		return first;
+		return numbers[0];
 	}
-	second = fd_install(files[1], 0, type & SOCK_CLOEXEC);
-	if (second < 0) {
+	numbers[1] = fd_install(files[1], 0, type & SOCK_CLOEXEC);
+	if (numbers[1] < 0) {
 		file_unreference(files[1]);
-		fd_close(first);
-		return second;
+		fd_close(numbers[0]);
+		return numbers[1];
 	}
-	fds[0] = first;
-	fds[1] = second;
-	return 0;
+	if (user_copy_8(fds, numbers))
+		return 0;
+	fd_close(numbers[0]);
+	fd_close(numbers[1]);
+	return -EFAULT;
 }
 
 /* ---- addresses ---- */
@@ -120,25 +123,24 @@ long socket_address_get(const struct sockaddr *from, socklen_t length, struct so
 {
 	if (length > sizeof(to->storage))
 		return -EINVAL;
-	if (user_buffer_is_bad(from, length))
-		return -EFAULT;
 	to->length = length;
 	to->any.sa_family = AF_UNSPEC;
-	memcpy(&to->any, from, length);
-	return 0;
+	return user_read(&to->any, from, length);
 }
 
 long socket_address_put(const struct socket_address *from, struct sockaddr *to, socklen_t *length)
 {
+	socklen_t room;
+
 	if (!to)
 		return 0;
-	if (user_pointer_is_bad(to) || user_pointer_is_bad(length))
+	if (user_read(&room, length, sizeof(room)))
 		return -EFAULT;
-	if ((int)*length < 0)
+	if ((int)room < 0)
 		return -EINVAL;
-	memcpy(to, &from->any, min(*length, from->length));
-	*length = from->length;
-	return 0;
+	if (user_write(to, &from->any, min(room, from->length)))
+		return -EFAULT;
+	return user_write(length, &from->length, sizeof(*length));
 }
 
 SYSCALL(getsockname)(int fd, struct sockaddr *address, socklen_t *length)
@@ -261,8 +263,10 @@ static uint64_t *timeout_of(struct file *file, int level, int name)
 	return name == SO_SNDTIMEO ? &file->write_timeout_ns : NULL;
 }
 
-static long set_timeout(uint64_t *timeout_ns, const struct timeval *tv, socklen_t length)
+static long set_timeout(uint64_t *timeout_ns, const void *value, socklen_t length)
 {
+	const struct timeval *tv = value;
+
 	if (length < sizeof(*tv))
 		return -EINVAL;
 	if (tv->tv_usec < 0 || tv->tv_usec >= 1000000)
@@ -291,9 +295,13 @@ static void get_timeout(uint64_t timeout_ns, void *value, socklen_t *length)
 	memcpy(value, &tv, *length);
 }
 
-SYSCALL(setsockopt)(int fd, int level, int name, const void *value, socklen_t length)
+/* Values are copied: longer than any is. */
+#define OPTION_ROOM 256u
+_Static_assert(sizeof(struct tcp_info) <= OPTION_ROOM, "TCP_INFO is the longest value");
+
+SYSCALL(setsockopt)(int fd, int level, int name, const void *user_value, socklen_t length)
 {
-	uint64_t *timeout_ns;
+	uint64_t value[OPTION_ROOM / sizeof(uint64_t)], *timeout_ns;
 	struct file *file;
 	long result = socket_lookup(fd, &file);
 
@@ -301,7 +309,8 @@ SYSCALL(setsockopt)(int fd, int level, int name, const void *value, socklen_t le
 		return result;
 	if ((int)length < 0)
 		return -EINVAL;
-	if (user_buffer_is_bad(value, length))
+	length = min(length, OPTION_ROOM);
+	if (user_read(value, user_value, length))
 		return -EFAULT;
 	timeout_ns = timeout_of(file, level, name);
 	if (timeout_ns)
@@ -309,23 +318,28 @@ SYSCALL(setsockopt)(int fd, int level, int name, const void *value, socklen_t le
 	return socket_kind_of(file)->set_option(file, level, name, value, length);
 }
 
-SYSCALL(getsockopt)(int fd, int level, int name, void *value, socklen_t *length)
+SYSCALL(getsockopt)(int fd, int level, int name, void *user_value, socklen_t *user_length)
 {
-	uint64_t *timeout_ns;
+	uint64_t value[OPTION_ROOM / sizeof(uint64_t)], *timeout_ns;
 	struct file *file;
+	socklen_t length;
 	long result = socket_lookup(fd, &file);
 
 	if (result)
 		return result;
-	if (user_pointer_is_bad(length))
+	if (user_read(&length, user_length, sizeof(length)))
 		return -EFAULT;
-	if ((int)*length < 0)
+	if ((int)length < 0)
 		return -EINVAL;
-	if (user_buffer_is_bad(value, *length))
-		return -EFAULT;
+	length = min(length, OPTION_ROOM);
 	timeout_ns = timeout_of(file, level, name);
-	if (!timeout_ns)
-		return socket_kind_of(file)->get_option(file, level, name, value, length);
-	get_timeout(*timeout_ns, value, length);
-	return 0;
+	if (timeout_ns)
+		get_timeout(*timeout_ns, value, &length);
+	else
+		result = socket_kind_of(file)->get_option(file, level, name, value, &length);
+	if (result)
+		return result;
+	if (user_write(user_value, value, length))
+		return -EFAULT;
+	return user_write(user_length, &length, sizeof(length));
 }

@@ -7,6 +7,7 @@
 #include "posix/socket/interface_list.h"
 #include "posix/socket/socket_kind.h"
 #include "posix/socket/socket_port.h"
+#include "posix/user_memory.h"
 
 #include "arch/arch.h"
 #include "lavra/console.h"
@@ -46,13 +47,15 @@ static uint32_t socket_file_events(struct file *file)
 
 static long socket_file_ioctl(struct file *file, unsigned long request, void *argument)
 {
+	int waiting;
+
 	if (request != FIONREAD)
 		return interface_ioctl(request, argument);
 	if (socket_file_port(file))
-		*(int *)argument = (int)socket_port_readable_bytes(socket_file_port(file));
+		waiting = (int)socket_port_readable_bytes(socket_file_port(file));
 	else
-		*(int *)argument = socket_readable_bytes(socket_of(file));
-	return 0;
+		waiting = socket_readable_bytes(socket_of(file));
+	return user_write(argument, &waiting, sizeof(waiting));
 }
 
 static int socket_file_stat(struct file *file, struct stat *st)

@@ -12,7 +12,8 @@
 #include "net/socket_address.h"
 #include "posix/file/file.h"
 
-/* One message of the send and receive calls. Pointers into application memory were checked. */
+/* One message of the send and receive calls. The vector and all else is the kernel's; the buffers that the
+ * vector names may be the application's: they were checked, and only user_copy() touches them. */
 struct socket_message {
 	const struct iovec *iov;
 	unsigned niov;
@@ -44,6 +45,7 @@ struct socket_kind {
 	ssize_t (*receive)(struct file *file, struct socket_message *message);
 	ssize_t (*send)(struct file *file, struct socket_message *message);
 	long (*shutdown)(struct file *file, int how);
+	/* Values in kernel memory. */
 	long (*set_option)(struct file *file, int level, int name, const void *value,
 			   socklen_t length);
 	long (*get_option)(struct file *file, int level, int name, void *value, socklen_t *length);

@@ -5,6 +5,7 @@
 
 #include "posix/file/iovec.h"
 
+#include "arch/x86_64/user_access.h"
 #include "mm/object.h"
 
 #include <errno.h>
@@ -46,12 +47,14 @@ static bool has_place(struct unix_socket *socket, struct unix_socket *target, bo
 	return !nonblocking && !unix_wait_for_room(socket, target);
 }
 
-static void copy_in(char *to, const struct socket_message *message)
+static bool copy_in(char *to, const struct socket_message *message)
 {
 	for (unsigned i = 0; i < message->niov; i++) {
-		memcpy(to, message->iov[i].iov_base, message->iov[i].iov_len);
+		if (!user_copy(to, message->iov[i].iov_base, message->iov[i].iov_len))
+			return false;
 		to += message->iov[i].iov_len;
 	}
+	return true;
 }
 
 ssize_t unix_datagram_send(struct unix_socket *socket, struct unix_transfer *transfer)
@@ -84,7 +87,10 @@ ssize_t unix_datagram_send(struct unix_socket *socket, struct unix_transfer *tra
 	datagram = unix_message_create(socket, total);
 	if (!datagram)
 		return -ENOBUFS;
-	copy_in(message_bytes(datagram), message);
+	if (!copy_in(message_bytes(datagram), message)) {
+		unix_message_drop(datagram);
+		return -EFAULT;
+	}
 	datagram->rights = transfer->rights;
 	__atomic_fetch_add(&target->queued, 1, __ATOMIC_RELAXED);
 	if (!unix_deliver(target, datagram)) {
@@ -97,15 +103,17 @@ ssize_t unix_datagram_send(struct unix_socket *socket, struct unix_transfer *tra
 	return (ssize_t)total;
 }
 
-static void copy_out(const struct socket_message *call, const char *bytes, size_t length)
+static bool copy_out(const struct socket_message *call, const char *bytes, size_t length)
 {
 	for (unsigned i = 0; i < call->niov && length; i++) {
 		size_t part = min(length, call->iov[i].iov_len);
 
-		memcpy(call->iov[i].iov_base, bytes, part);
+		if (!user_copy(call->iov[i].iov_base, bytes, part))
+			return false;
 		bytes += part;
 		length -= part;
 	}
+	return true;
 }
 
 static ssize_t nothing_there(const struct unix_socket *socket, const struct unix_transfer *transfer,
@@ -124,6 +132,7 @@ ssize_t unix_datagram_receive(struct unix_socket *socket, struct unix_transfer *
 	/* First the end, then the inbox: what was sent before the end is found. */
 	uint32_t shutdown = unix_shutdown_bits(socket);
 	struct unix_message *message;
+	bool there;
 	long error;
 
 	if (socket->type == SOCK_SEQPACKET && unix_state_of(socket) != UNIX_CONNECTED)
@@ -135,22 +144,27 @@ ssize_t unix_datagram_receive(struct unix_socket *socket, struct unix_transfer *
 	if (!message)
 		return nothing_there(socket, transfer, shutdown);
 	length = message->length;
-	copy_out(call, message_bytes(message), length);
-	if (call->address) {
+	there = copy_out(call, message_bytes(message), length);
+	if (call->address && there) {
 		transfer->sender = unix_sender_of(message);
 		unix_hold(transfer->sender);
 	}
 	if (call->flags & MSG_PEEK) {
-		if (message->rights)
+		if (message->rights && there)
 			transfer->rights = unix_rights_copy(message->rights);
 	} else {
-		transfer->rights = message->rights;
-		message->rights = NULL;
+		/* One that could not be copied is lost, as on Linux. */
+		if (likely(there)) {
+			transfer->rights = message->rights;
+			message->rights = NULL;
+		}
 		inbox_remove_first(&socket->inbox);
 		/* Pairs with unix_wait_for_room(). */
 		__atomic_fetch_sub(&socket->queued, 1, __ATOMIC_SEQ_CST);
 		unix_message_drop(message);
 		unix_room_made(socket, false);
 	}
+	if (unlikely(!there))
+		return -EFAULT;
 	return (ssize_t)(call->flags & MSG_TRUNC ? length : min(length, room));
 }

@@ -5,6 +5,7 @@
 
 #include "posix/file/file_move.h"
 #include "posix/socket/interface_list.h"
+#include "posix/user_memory.h"
 
 #include "lavra/console.h"
 #include "mm/object.h"
@@ -166,16 +167,17 @@ static int readable_bytes(struct unix_socket *socket)
 static long unix_ioctl(struct file *file, unsigned long request, void *argument)
 {
 	struct unix_socket *socket = unix_of(file);
+	int bytes;
 
 	switch (request) {
 	case FIONREAD:
 		if (unix_state_of(socket) == UNIX_LISTENING)
 			return -EINVAL;
-		*(int *)argument = readable_bytes(socket);
-		return 0;
+		bytes = readable_bytes(socket);
+		return user_write(argument, &bytes, sizeof(bytes));
 	case TIOCOUTQ: /* SIOCOUTQ */
-		*(int *)argument = (int)account_charged(&socket->account);
-		return 0;
+		bytes = (int)account_charged(&socket->account);
+		return user_write(argument, &bytes, sizeof(bytes));
 	}
 	return interface_ioctl(request, argument);
 }

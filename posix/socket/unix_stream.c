@@ -5,8 +5,9 @@
 
 #include "posix/file/iovec.h"
 
+#include "arch/x86_64/user_access.h"
+
 #include <errno.h>
-#include <string.h>
 
 /* A message fills an object of 16 KiB. */
 #define CHUNK_BYTES ((16u << 10) - sizeof(struct unix_message))
@@ -18,16 +19,16 @@ struct place {
 	size_t done; /* of the first */
 };
 
-static void copy(struct place *place, char *bytes, size_t length, bool to_vector)
+/* False: some of the vector is not there. */
+static bool copy(struct place *place, char *bytes, size_t length, bool to_vector)
 {
 	while (length) {
 		size_t part = min(length, place->iov->iov_len - place->done);
 		char *memory = (char *)place->iov->iov_base + place->done;
 
-		if (to_vector)
-			memcpy(memory, bytes, part);
-		else
-			memcpy(bytes, memory, part);
+		if (unlikely(
+			!user_copy(to_vector ? memory : bytes, to_vector ? bytes : memory, part)))
+			return false;
 		bytes += part;
 		length -= part;
 		place->done += part;
@@ -37,6 +38,7 @@ static void copy(struct place *place, char *bytes, size_t length, bool to_vector
 			place->done = 0;
 		}
 	}
+	return true;
 }
 
 static long check_sending(struct unix_socket *socket, const struct unix_transfer *transfer)
@@ -74,7 +76,11 @@ ssize_t unix_stream_send(struct unix_socket *socket, struct unix_transfer *trans
 		error = -ENOBUFS;
 		if (!piece)
 			break;
-		copy(&place, message_bytes(piece), part, false);
+		if (unlikely(!copy(&place, message_bytes(piece), part, false))) {
+			error = -EFAULT;
+			unix_message_drop(piece);
+			break;
+		}
 		/* Descriptors go with the first byte. */
 		piece->rights = transfer->rights;
 		error = -EPIPE;
@@ -116,7 +122,8 @@ static ssize_t peek(struct unix_message *message, struct unix_transfer *transfer
 	for (; message && done < total; message = message->next) {
 		size_t part = min(total - done, (size_t)(message->length - message->taken));
 
-		copy(place, message_bytes(message) + message->taken, part, true);
+		if (!copy(place, message_bytes(message) + message->taken, part, true))
+			return done ? (ssize_t)done : -EFAULT;
 		done += part;
 		if (message->rights) {
 			transfer->rights = unix_rights_copy(message->rights);
@@ -151,7 +158,11 @@ ssize_t unix_stream_receive(struct unix_socket *socket, struct unix_transfer *tr
 		size_t part = min(total - done, (size_t)(message->length - message->taken));
 		bool with_rights = message->rights != NULL;
 
-		copy(&place, message_bytes(message) + message->taken, part, true);
+		/* It stays as it was, as on Linux. */
+		if (unlikely(!copy(&place, message_bytes(message) + message->taken, part, true))) {
+			result = -EFAULT;
+			break;
+		}
 		message->taken += (uint32_t)part;
 		done += part;
 		if (with_rights) {
@@ -167,5 +178,5 @@ ssize_t unix_stream_receive(struct unix_socket *socket, struct unix_transfer *tr
 			break;
 		message = inbox_first(&socket->inbox);
 	}
-	return (ssize_t)done;
+	return done ? (ssize_t)done : result;
 }

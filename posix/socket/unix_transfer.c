@@ -79,8 +79,11 @@ ssize_t unix_receive(struct file *file, struct socket_message *message)
 	if (flags_are_bad(message->flags))
 		return -EOPNOTSUPP;
 	result = receive_somewhere(file, &transfer);
-	if (unlikely(result < 0))
+	if (unlikely(result < 0)) {
+		if (transfer.sender)
+			unix_drop(transfer.sender);
 		return result;
+	}
 	if (message->address)
 		tell_sender(transfer.sender, message->address);
 	if (unlikely(message->control || transfer.rights))
