@@ -78,7 +78,7 @@ def end(files, *arguments, cores=2, memory="128M", options=(), timeout=150):
 def application_lines(output):
     """What the application said: the kernel's lines begin with one of its words."""
     return [line for line in output.splitlines()
-            if not re.match(r"Lavra,|lavra:|memory:|clock:|core \d|virtio-net:|smp:|net:|\s*$", line)]
+            if not re.match(r"Lavra,|lavra:|memory:|clock:|isolation:|core \d|virtio-net:|smp:|net:|\s*$", line)]
 
 
 def runs_like_on_linux(program, files=None):
