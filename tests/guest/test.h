@@ -22,8 +22,8 @@ struct test_case {
 	bool in_kernel;
 };
 
-/* The system call of this image by which the kernel's cases run. */
-long sys_kernel_test(void (*run)(void));
+/* The system call of this image by which the kernel's cases run. Weak: on Linux there are none. */
+long sys_kernel_test(void (*run)(void)) __attribute__((weak));
 
 /* Print a line and mark the running case as failed. Any thread of the application (test_failed()) or
  * in the kernel (kernel_test_failed()). */
