@@ -65,6 +65,8 @@ static inline bool user_copy_of(void *to, const void *from, size_t length)
 		return user_copy_8(to, from);
 	if (__builtin_constant_p(length) && length == 4)
 		return user_copy_4(to, from);
+	if (__builtin_constant_p(length) && length == 2)
+		return user_copy_2(to, from);
 	return user_copy(to, from, length);
 }
 
@@ -80,6 +82,21 @@ __attribute__((warn_unused_result)) static inline int user_write(void *to, const
 								 size_t length)
 {
 	return user_range_is_bad(to, length) || !user_copy_of(to, from, length) ? -EFAULT : 0;
+}
+
+size_t user_copy_pages(void *to, const void *from, size_t length);
+size_t user_clear_pages(void *to, size_t length);
+
+/* On ranges that were looked at, or are the kernel's: as much as is there, up to the first page that is
+ * not. How many bytes. */
+static inline size_t user_copy_some(void *to, const void *from, size_t length)
+{
+	return likely(user_copy(to, from, length)) ? length : user_copy_pages(to, from, length);
+}
+
+static inline size_t user_clear_some(void *to, size_t length)
+{
+	return likely(user_clear(to, length)) ? length : user_clear_pages(to, length);
 }
 
 /* Copy a string with its zero byte. Its length, -EFAULT, or -ENAMETOOLONG if it does not fit `size`. */

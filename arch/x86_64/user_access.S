@@ -86,6 +86,22 @@ user_copy_4:
 	movl $1, %eax
 	ret
 
+	.globl user_copy_2
+	.balign 16
+user_copy_2:
+	movzwl (%rsi), %eax
+	movw %ax, (%rdi)
+	movl $1, %eax
+	ret
+
+	.globl user_store_12
+	.balign 16
+user_store_12:
+	movl %esi, (%rdi)
+	movq %rdx, 4(%rdi)
+	movl $1, %eax
+	ret
+
 	.globl user_clear
 	.balign 16
 user_clear:

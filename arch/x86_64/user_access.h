@@ -20,6 +20,9 @@ bool user_copy(void *to, const void *from, size_t len);
 bool user_copy_16(void *to, const void *from); /* two words */
 bool user_copy_8(void *to, const void *from); /* one access, if it is aligned */
 bool user_copy_4(void *to, const void *from);
+bool user_copy_2(void *to, const void *from);
+/* Values one behind the other, as a struct epoll_event has them. */
+bool user_store_12(void *to, uint32_t first, uint64_t second);
 /* Fill with zeros, likewise. */
 bool user_clear(void *to, size_t len);
 /* The length of the string at `string`, `limit` if no zero byte comes before. */

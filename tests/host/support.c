@@ -46,6 +46,27 @@ WEAK bool user_copy_4(void *to, const void *from)
 	return true;
 }
 
+WEAK bool user_copy_2(void *to, const void *from)
+{
+	return user_copy(to, from, 2);
+}
+
+WEAK bool user_store_12(void *to, uint32_t first, uint64_t second)
+{
+	return user_copy(to, &first, 4) && user_copy((char *)to + 4, &second, 8);
+}
+
+/* posix/user_memory.c: not called unless a copy fails. */
+WEAK size_t user_copy_pages(void *to, const void *from, size_t length)
+{
+	return 0;
+}
+
+WEAK size_t user_clear_pages(void *to, size_t length)
+{
+	return 0;
+}
+
 WEAK int user_compare_exchange(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *old)
 {
 	__atomic_compare_exchange_n(word, &expected, desired, false, __ATOMIC_SEQ_CST,
