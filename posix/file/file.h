@@ -44,6 +44,7 @@ struct file_operations {
 	ssize_t (*write)(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset);
 	uint32_t (*events)(
 	    struct file *file); /* EPOLL* bits that are true now; NULL: always ready */
+	/* `argument` is as the application gave it. */
 	long (*ioctl)(struct file *file, unsigned long request, void *argument);
 	int (*stat)(struct file *file, struct stat *st);
 	int64_t (*seek)(struct file *file, int64_t offset, int whence); /* NULL: -ESPIPE */

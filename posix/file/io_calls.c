@@ -2,6 +2,7 @@
  * The system calls on descriptors of every kind.
  */
 #include "posix/file/file.h"
+#include "posix/file/user_iovec.h"
 #include "posix/fs/lock_calls.h"
 #include "posix/fs/locks.h"
 #include "posix/fs/memfd.h"
@@ -17,8 +18,6 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
-
-#define TRANSFER_MAX 0x7ffff000ul /* as much as any Linux call moves */
 
 /* ---- read and write ---- */
 
@@ -40,66 +39,83 @@ static inline long wrote(int fd, ssize_t result)
 
 SYSCALL(read)(int fd, void *buffer, size_t length)
 {
-	struct iovec iov = { buffer, min(length, TRANSFER_MAX) };
+	struct iovec iov = { buffer, min(length, TRANSFER_LIMIT) };
 	struct file *file = fd_lookup(fd);
 
 	if (unlikely(!file))
 		return -EBADF;
-	if (unlikely(user_buffer_is_bad(buffer, length)))
+	if (unlikely(user_range_is_bad(buffer, length)))
 		return -EFAULT;
 	return file_read(file, &iov, 1, NO_OFFSET);
 }
 
 SYSCALL(write)(int fd, const void *buffer, size_t length)
 {
-	struct iovec iov = { (void *)buffer, min(length, TRANSFER_MAX) };
+	struct iovec iov = { (void *)buffer, min(length, TRANSFER_LIMIT) };
 	struct file *file = fd_lookup(fd);
 
 	if (unlikely(!file))
 		return -EBADF;
-	if (unlikely(user_buffer_is_bad(buffer, length)))
+	if (unlikely(user_range_is_bad(buffer, length)))
 		return -EFAULT;
 	return wrote(fd, file_write(file, &iov, 1, NO_OFFSET));
 }
 
-static long check_iov(const struct iovec *iov, int niov)
-{
-	size_t total = 0;
+struct vector_call {
+	int fd;
+	const struct iovec *iov; /* the application's */
+	int niov;
+	int64_t offset;
+	bool writes;
+};
 
-	if (niov < 0 || niov > IOV_MAX)
+static long transfer_once(const struct vector_call *call)
+{
+	struct file *file = fd_lookup(call->fd);
+	struct user_iovec vector;
+	long result;
+
+	if (unlikely(!file))
+		return -EBADF;
+	if ((unsigned)call->niov > IOV_LIMIT)
 		return -EINVAL;
-	if (niov && user_pointer_is_bad(iov))
-		return -EFAULT;
-	for (int i = 0; i < niov; i++) {
-		if (unlikely(user_buffer_is_bad(iov[i].iov_base, iov[i].iov_len)))
-			return -EFAULT;
-		if (iov[i].iov_len > SSIZE_MAX - total)
-			return -EINVAL;
-		total += iov[i].iov_len;
-	}
-	return 0;
+	result = user_iovec_read(&vector, call->iov, (unsigned)call->niov);
+	if (unlikely(result))
+		return result;
+	if (call->writes)
+		result = wrote(call->fd,
+			       file_write(file, vector.iov, (unsigned)call->niov, call->offset));
+	else
+		result = file_read(file, vector.iov, (unsigned)call->niov, call->offset);
+	user_iovec_free(&vector);
+	return result;
+}
+
+/* What many entries need is freed before a handler of a signal runs. */
+static __attribute__((noinline)) long transfer_many(const struct vector_call *call)
+{
+	long result;
+
+	do {
+		signal_hold();
+		result = transfer_once(call);
+	} while (signal_release(result));
+	return result;
+}
+
+static inline long transfer(const struct vector_call *call)
+{
+	return likely((unsigned)call->niov <= IOV_FEW) ? transfer_once(call) : transfer_many(call);
 }
 
 static long read_vector(int fd, const struct iovec *iov, int niov, int64_t offset)
 {
-	struct file *file = fd_lookup(fd);
-	long result;
-
-	if (unlikely(!file))
-		return -EBADF;
-	result = check_iov(iov, niov);
-	return result ? result : file_read(file, iov, niov, offset);
+	return transfer(&(struct vector_call){ fd, iov, niov, offset, false });
 }
 
 static long write_vector(int fd, const struct iovec *iov, int niov, int64_t offset)
 {
-	struct file *file = fd_lookup(fd);
-	long result;
-
-	if (unlikely(!file))
-		return -EBADF;
-	result = check_iov(iov, niov);
-	return result ? result : wrote(fd, file_write(file, iov, niov, offset));
+	return transfer(&(struct vector_call){ fd, iov, niov, offset, true });
 }
 
 SYSCALL(readv)(int fd, const struct iovec *iov, int niov)
@@ -114,16 +130,30 @@ SYSCALL(writev)(int fd, const struct iovec *iov, int niov)
 
 SYSCALL(pread64)(int fd, void *buffer, size_t length, int64_t offset)
 {
-	struct iovec iov = { buffer, min(length, TRANSFER_MAX) };
+	struct iovec iov = { buffer, min(length, TRANSFER_LIMIT) };
+	struct file *file = fd_lookup(fd);
 
-	return offset < 0 ? -EINVAL : read_vector(fd, &iov, 1, offset);
+	if (offset < 0)
+		return -EINVAL;
+	if (unlikely(!file))
+		return -EBADF;
+	if (unlikely(user_range_is_bad(buffer, length)))
+		return -EFAULT;
+	return file_read(file, &iov, 1, offset);
 }
 
 SYSCALL(pwrite64)(int fd, const void *buffer, size_t length, int64_t offset)
 {
-	struct iovec iov = { (void *)buffer, min(length, TRANSFER_MAX) };
+	struct iovec iov = { (void *)buffer, min(length, TRANSFER_LIMIT) };
+	struct file *file = fd_lookup(fd);
 
-	return offset < 0 ? -EINVAL : write_vector(fd, &iov, 1, offset);
+	if (offset < 0)
+		return -EINVAL;
+	if (unlikely(!file))
+		return -EBADF;
+	if (unlikely(user_range_is_bad(buffer, length)))
+		return -EFAULT;
+	return wrote(fd, file_write(file, &iov, 1, offset));
 }
 
 /* The upper half of the offset is 0 where a long has 64 bits. */
@@ -367,6 +397,7 @@ SYSCALL(ioctl)(int fd, unsigned long request, void *argument)
 {
 	struct ioctl_call call = { request, argument };
 	struct file *file = fd_lookup(fd);
+	int on;
 
 	if (!file)
 		return -EBADF;
@@ -375,15 +406,12 @@ SYSCALL(ioctl)(int fd, unsigned long request, void *argument)
 	case FIONCLEX:
 		return fd_set_close_on_exec(fd, request == FIOCLEX);
 	case FIONBIO:
-		if (user_pointer_is_bad(argument))
+		if (user_read(&on, argument, sizeof(on)))
 			return -EFAULT;
-		file->status_flags = (file->status_flags & ~O_NONBLOCK) |
-				     (*(int *)argument ? O_NONBLOCK : 0);
+		file->status_flags = (file->status_flags & ~O_NONBLOCK) | (on ? O_NONBLOCK : 0);
 		return 0;
 	}
 	if (!file->operations->ioctl)
 		return -ENOTTY;
-	if (user_pointer_is_bad(argument))
-		return -EFAULT;
 	return file_operate(file, ioctl_attempt, &call, 0, true, FOREVER);
 }

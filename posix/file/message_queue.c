@@ -137,19 +137,13 @@ static long lookup_queue(mqd_t descriptor, struct file **file)
 /* Names arrive without the slash that they begin with: the C library takes it off. */
 static long take_name(char name[NAME_MAX + 1], const char *from)
 {
-	size_t length;
+	long length = user_read_string(name, from, NAME_MAX + 1);
 
-	if (user_pointer_is_bad(from))
-		return -EFAULT;
-	length = strnlen(from, NAME_MAX + 1);
-	if (length > NAME_MAX)
-		return -ENAMETOOLONG;
+	if (length < 0)
+		return length;
 	if (!length)
 		return -ENOENT;
-	if (memchr(from, '/', length))
-		return -EACCES;
-	memcpy(name, from, length + 1);
-	return 0;
+	return strchr(name, '/') ? -EACCES : 0;
 }
 
 struct open_call {
@@ -216,6 +210,7 @@ static long open_at_home(void *argument)
 SYSCALL(mq_open)(const char *name, int flags, unsigned mode, const struct mq_attr *attributes)
 {
 	struct open_call call = { .flags = flags, .mode = mode };
+	struct mq_attr wanted;
 	long result = take_name(call.name, name);
 
 	if (result)
@@ -223,10 +218,10 @@ SYSCALL(mq_open)(const char *name, int flags, unsigned mode, const struct mq_att
 	call.max_messages = DEFAULT_MESSAGES;
 	call.max_bytes = DEFAULT_BYTES;
 	if ((flags & O_CREAT) && attributes) {
-		if (user_pointer_is_bad(attributes))
+		if (user_read(&wanted, attributes, sizeof(wanted)))
 			return -EFAULT;
-		call.max_messages = attributes->mq_maxmsg;
-		call.max_bytes = attributes->mq_msgsize;
+		call.max_messages = wanted.mq_maxmsg;
+		call.max_bytes = wanted.mq_msgsize;
 	}
 	result = core_call(HOME, open_at_home, &call);
 	if (result)
@@ -328,8 +323,6 @@ static long operate(struct file *file, file_attempt *attempt, struct message_cal
 	if (result != -EAGAIN || (file->status_flags & O_NONBLOCK))
 		return result;
 	if (deadline) {
-		if (user_pointer_is_bad(deadline))
-			return -EFAULT;
 		if (timespec_is_bad(deadline))
 			return -EINVAL;
 		until = deadline_at(deadline, clock_epoch_ns);
@@ -359,8 +352,9 @@ static long send_once(mqd_t descriptor, const char *bytes, size_t length, unsign
 		return -ENOMEM;
 	call.message->priority = priority;
 	call.message->length = length;
-	memcpy(call.message->bytes, bytes, length);
-	if (file_reference(file)) {
+	if (!user_copy(call.message->bytes, bytes, length)) {
+		result = -EFAULT;
+	} else if (file_reference(file)) {
 		result = operate(file, send_attempt, &call, EPOLLOUT, deadline);
 		file_unreference(file);
 	} else {
@@ -372,19 +366,22 @@ static long send_once(mqd_t descriptor, const char *bytes, size_t length, unsign
 
 SYSCALL(mq_timedsend)
 (mqd_t descriptor, const char *bytes, size_t length, unsigned priority,
- const struct timespec *deadline)
+ const struct timespec *user_deadline)
 {
+	struct timespec deadline;
 	long result;
 
 	if (priority >= MAX_PRIORITY)
 		return -EINVAL;
 	if (length > MAX_MESSAGE_BYTES)
 		return -EMSGSIZE;
-	if (user_buffer_is_bad(bytes, length))
+	if (user_range_is_bad(bytes, length) ||
+	    (user_deadline && user_read(&deadline, user_deadline, sizeof(deadline))))
 		return -EFAULT;
 	do {
 		signal_hold();
-		result = send_once(descriptor, bytes, length, priority, deadline);
+		result = send_once(descriptor, bytes, length, priority,
+				   user_deadline ? &deadline : NULL);
 	} while (signal_release(result));
 	return result;
 }
@@ -408,23 +405,30 @@ static long receive_once(mqd_t descriptor, char *bytes, size_t length, unsigned 
 	if (result)
 		return result;
 	result = (long)call.message->length;
-	memcpy(bytes, call.message->bytes, call.message->length);
-	if (priority)
-		*priority = call.message->priority;
+	/* As on Linux it is gone if there is no place for it. */
+	if (!user_copy(bytes, call.message->bytes, call.message->length) ||
+	    (priority && !user_copy_4(priority, &call.message->priority)))
+		result = -EFAULT;
 	object_free(call.message);
 	return result;
 }
 
 SYSCALL(mq_timedreceive)
-(mqd_t descriptor, char *bytes, size_t length, unsigned *priority, const struct timespec *deadline)
+(mqd_t descriptor, char *bytes, size_t length, unsigned *priority,
+ const struct timespec *user_deadline)
 {
+	struct timespec deadline;
 	long result;
 
-	if (user_buffer_is_bad(bytes, length) || (priority && user_pointer_is_bad(priority)))
+	length = min(length, (size_t)MAX_MESSAGE_BYTES);
+	if (user_range_is_bad(bytes, length) ||
+	    (priority && user_range_is_bad(priority, sizeof(*priority))) ||
+	    (user_deadline && user_read(&deadline, user_deadline, sizeof(deadline))))
 		return -EFAULT;
 	do {
 		signal_hold();
-		result = receive_once(descriptor, bytes, length, priority, deadline);
+		result = receive_once(descriptor, bytes, length, priority,
+				      user_deadline ? &deadline : NULL);
 	} while (signal_release(result));
 	return result;
 }
@@ -454,24 +458,25 @@ static long notify_attempt(struct file *file, void *argument)
 	return 0;
 }
 
-SYSCALL(mq_notify)(mqd_t descriptor, const struct sigevent *event)
+SYSCALL(mq_notify)(mqd_t descriptor, const struct sigevent *user_event)
 {
+	struct sigevent event;
 	struct file *file;
 	long result = lookup_queue(descriptor, &file);
 
 	if (result)
 		return result;
-	if (event) {
-		if (user_pointer_is_bad(event))
+	if (user_event) {
+		if (user_read(&event, user_event, sizeof(event)))
 			return -EFAULT;
 		/* The C library's SIGEV_THREAD comes with a netlink socket, which it cannot have made. */
-		if (event->sigev_notify != SIGEV_SIGNAL && event->sigev_notify != SIGEV_NONE)
+		if (event.sigev_notify != SIGEV_SIGNAL && event.sigev_notify != SIGEV_NONE)
 			return -EINVAL;
-		if (event->sigev_notify == SIGEV_SIGNAL &&
-		    (event->sigev_signo < 1 || event->sigev_signo > SIGNALS))
+		if (event.sigev_notify == SIGEV_SIGNAL &&
+		    (event.sigev_signo < 1 || event.sigev_signo > SIGNALS))
 			return -EINVAL;
 	}
-	return file_operate(file, notify_attempt, (void *)event, 0, true, FOREVER);
+	return file_operate(file, notify_attempt, user_event ? &event : NULL, 0, true, FOREVER);
 }
 
 static long attributes_attempt(struct file *file, void *argument)
@@ -487,15 +492,16 @@ static long attributes_attempt(struct file *file, void *argument)
 
 SYSCALL(mq_getsetattr)(mqd_t descriptor, const struct mq_attr *new, struct mq_attr *old)
 {
-	struct mq_attr attributes = { 0 };
+	struct mq_attr attributes = { 0 }, wanted;
 	struct file *file;
 	long result = lookup_queue(descriptor, &file);
 
 	if (result)
 		return result;
-	if ((new &&user_pointer_is_bad(new)) || (old && user_pointer_is_bad(old)))
+	if ((new &&user_read(&wanted, new, sizeof(wanted))) ||
+	    (old && user_range_is_bad(old, sizeof(*old))))
 		return -EFAULT;
-	if (new && (new->mq_flags & ~(long)O_NONBLOCK))
+	if (new && (wanted.mq_flags & ~(long)O_NONBLOCK))
 		return -EINVAL;
 	result = file_operate(file, attributes_attempt, &attributes, 0, true, FOREVER);
 	if (result)
@@ -505,8 +511,6 @@ SYSCALL(mq_getsetattr)(mqd_t descriptor, const struct mq_attr *new, struct mq_at
 		return -EBADF;
 	attributes.mq_flags = file->status_flags & O_NONBLOCK;
 	if (new)
-		file->status_flags = (file->status_flags & ~O_NONBLOCK) | new->mq_flags;
-	if (old)
-		*old = attributes;
-	return 0;
+		file->status_flags = (file->status_flags & ~O_NONBLOCK) | (int)wanted.mq_flags;
+	return !old || user_copy(old, &attributes, sizeof(attributes)) ? 0 : -EFAULT;
 }

@@ -47,7 +47,7 @@ static ssize_t pipe_read(struct file *file, const struct iovec *iov, unsigned ni
 {
 	struct pipe *pipe = pipe_of(file);
 	bool was_full = pipe_is_full(pipe);
-	size_t done;
+	ssize_t done;
 
 	if (offset != NO_OFFSET)
 		return -ESPIPE;
@@ -56,15 +56,16 @@ static ssize_t pipe_read(struct file *file, const struct iovec *iov, unsigned ni
 	if (pipe->ring.reading)
 		return -EAGAIN;
 	done = pipe_ring_read(&pipe->ring, iov, niov);
-	if (done)
+	if (done > 0)
 		pipe_emptied(pipe, was_full);
-	return done || !pipe->writer ? (ssize_t)done : -EAGAIN;
+	return done || !pipe->writer ? done : -EAGAIN;
 }
 
 static ssize_t pipe_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
 {
 	struct pipe *pipe = pipe_of(file);
-	size_t total = iov_total(iov, niov), done;
+	size_t total = iov_total(iov, niov);
+	ssize_t done;
 
 	if (offset != NO_OFFSET)
 		return -ESPIPE;
@@ -78,8 +79,9 @@ static ssize_t pipe_write(struct file *file, const struct iovec *iov, unsigned n
 	done = pipe_ring_write(&pipe->ring, iov, niov, file->status_flags & O_DIRECT);
 	if (!done)
 		return -EAGAIN;
-	pipe_filled(pipe);
-	return (ssize_t)done;
+	if (done > 0)
+		pipe_filled(pipe);
+	return done;
 }
 
 static uint32_t reader_events(struct file *file)
@@ -99,10 +101,9 @@ static uint32_t writer_events(struct file *file)
 
 static long pipe_ioctl(struct file *file, unsigned long request, void *argument)
 {
-	if (request != FIONREAD)
-		return -ENOTTY;
-	*(int *)argument = (int)pipe_ring_filled(&pipe_of(file)->ring);
-	return 0;
+	int filled = (int)pipe_ring_filled(&pipe_of(file)->ring);
+
+	return request == FIONREAD ? user_write(argument, &filled, sizeof(filled)) : -ENOTTY;
 }
 
 static int pipe_stat(struct file *file, struct stat *st)
@@ -232,37 +233,46 @@ static struct pipe *create(int status_flags)
 	return NULL;
 }
 
-SYSCALL(pipe2)(int fds[2], int flags)
+/* Both ends get a descriptor, or none. */
+static long install(struct file *reader, struct file *writer, int fds[2], bool close_on_exec)
 {
-	struct file *reader, *writer;
+	fds[0] = fd_install(reader, 0, close_on_exec);
+	if (fds[0] < 0) {
+		file_unreference(reader);
+		file_unreference(writer);
+		return fds[0];
+	}
+	fds[1] = fd_install(writer, 0, close_on_exec);
+	if (fds[1] < 0) {
+		file_unreference(writer);
+		fd_close(fds[0]);
+		return fds[1];
+	}
+	return 0;
+}
+
+SYSCALL(pipe2)(int user_fds[2], int flags)
+{
 	struct pipe *pipe;
-	int reading, writing;
+	int fds[2];
+	long error;
 
 	if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
 		return -EINVAL;
-	if (user_pointer_is_bad(fds))
+	if (user_range_is_bad(user_fds, sizeof(fds)))
 		return -EFAULT;
 	pipe = create(flags & (O_NONBLOCK | O_DIRECT));
 	if (!pipe)
 		return -ENOMEM;
-	/* The pipe itself may be gone as soon as both are. */
-	reader = &pipe->reader->file;
-	writer = &pipe->writer->file;
-	reading = fd_install(reader, 0, flags & O_CLOEXEC);
-	if (reading < 0) {
-		file_unreference(reader);
-		file_unreference(writer);
-		return reading;
-	}
-	writing = fd_install(writer, 0, flags & O_CLOEXEC);
-	if (writing < 0) {
-		file_unreference(writer);
-		fd_close(reading);
-		return writing;
-	}
-	fds[0] = reading;
-	fds[1] = writing;
-	return 0;
+	/* The pipe itself may be gone as soon as both ends are. */
+	error = install(&pipe->reader->file, &pipe->writer->file, fds, flags & O_CLOEXEC);
+	if (error)
+		return error;
+	if (user_copy_of(user_fds, fds, sizeof(fds)))
+		return 0;
+	fd_close(fds[0]);
+	fd_close(fds[1]);
+	return -EFAULT;
 }
 
 SYSCALL(pipe)(int fds[2])

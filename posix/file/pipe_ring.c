@@ -4,6 +4,7 @@
 #include "posix/file/pipe_ring.h"
 
 #include "posix/file/iovec.h"
+#include "posix/user_memory.h"
 
 #include "mm/object.h"
 
@@ -23,22 +24,24 @@ void pipe_ring_free(struct pipe_ring *ring)
 	object_free(ring->bytes);
 }
 
-/* Copy between the ring from `position` on and linear memory. */
-static void copy(const struct pipe_ring *ring, uint32_t position, char *memory, size_t length,
-		 bool into_ring)
+/* Copy between the ring from `position` on and linear memory: how many bytes, fewer if memory is not
+ * there. */
+static size_t copy(const struct pipe_ring *ring, uint32_t position, char *memory, size_t length,
+		   bool into_ring)
 {
-	while (length) {
-		uint32_t at = position % ring->size;
-		uint32_t part = min(length, (size_t)(ring->size - at));
+	size_t done = 0;
 
-		if (into_ring)
-			memcpy(ring->bytes + at, memory, part);
-		else
-			memcpy(memory, ring->bytes + at, part);
-		position += part;
-		memory += part;
-		length -= part;
+	while (done < length) {
+		uint32_t at = (position + (uint32_t)done) % ring->size;
+		size_t part = min(length - done, (size_t)(ring->size - at));
+		size_t copied = into_ring ? user_copy_some(ring->bytes + at, memory + done, part)
+					  : user_copy_some(memory + done, ring->bytes + at, part);
+
+		done += copied;
+		if (unlikely(copied < part))
+			break;
 	}
+	return done;
 }
 
 int pipe_ring_resize(struct pipe_ring *ring, size_t size)
@@ -104,8 +107,15 @@ static void drop_packet(struct pipe_ring *ring)
 
 /* ---- moving bytes ---- */
 
-size_t pipe_ring_read(struct pipe_ring *ring, const struct iovec *iov, unsigned niov)
+/* What is moved of `done` bytes that could be copied before memory was not there. */
+static size_t whole_pages(size_t done)
 {
+	return align_down(done, PAGE_SIZE);
+}
+
+ssize_t pipe_ring_read(struct pipe_ring *ring, const struct iovec *iov, unsigned niov)
+{
+	uint32_t start = ring->out;
 	size_t done = 0;
 	bool packet;
 	uint32_t length = readable(ring, &packet);
@@ -113,49 +123,61 @@ size_t pipe_ring_read(struct pipe_ring *ring, const struct iovec *iov, unsigned 
 	for (unsigned i = 0; i < niov && length; i++) {
 		for (size_t at = 0; at < iov[i].iov_len && length;) {
 			size_t part = min((size_t)length, iov[i].iov_len - at);
+			size_t copied =
+			    copy(ring, ring->out, (char *)iov[i].iov_base + at, part, false);
 
-			copy(ring, ring->out, (char *)iov[i].iov_base + at, part, false);
+			done += copied;
+			if (unlikely(copied < part)) {
+				done = whole_pages(done);
+				ring->out = start + (uint32_t)done;
+				return done ? (ssize_t)done : -EFAULT;
+			}
 			ring->out += (uint32_t)part;
 			length -= (uint32_t)part;
-			done += part;
 			at += part;
 			if (packet || length)
 				continue;
 			/* Plain bytes end where a packet begins. */
 			length = readable(ring, &packet);
 			if (packet)
-				return done;
+				return (ssize_t)done;
 		}
 	}
 	if (packet && done) {
 		ring->out = ring->packets[ring->first_packet].to;
 		drop_packet(ring);
 	}
-	return done;
+	return (ssize_t)done;
 }
 
-/* The bytes from `done` on of a vector. */
-static void copy_in(struct pipe_ring *ring, const struct iovec *iov, size_t done, size_t length)
+/* The bytes from `done` on of a vector: how many, fewer if memory is not there. */
+static size_t copy_in(struct pipe_ring *ring, const struct iovec *iov, size_t done, size_t length)
 {
+	size_t moved = 0;
+
 	while (done >= iov->iov_len)
 		done -= iov++->iov_len;
-	while (length) {
-		size_t part = min(length, iov->iov_len - done);
+	while (moved < length) {
+		size_t part = min(length - moved, iov->iov_len - done);
+		size_t copied = copy(ring, ring->in + (uint32_t)moved, (char *)iov->iov_base + done,
+				     part, true);
 
-		copy(ring, ring->in, (char *)iov->iov_base + done, part, true);
-		ring->in += (uint32_t)part;
-		length -= part;
+		moved += copied;
+		if (unlikely(copied < part))
+			break;
 		done = 0;
 		iov++;
 	}
+	return moved;
 }
 
-size_t pipe_ring_write(struct pipe_ring *ring, const struct iovec *iov, unsigned niov, bool packets)
+ssize_t pipe_ring_write(struct pipe_ring *ring, const struct iovec *iov, unsigned niov,
+			bool packets)
 {
 	size_t total = iov_total(iov, niov), done = 0;
 
 	while (done < total) {
-		size_t part = min(total - done, (size_t)pipe_ring_room(ring));
+		size_t part = min(total - done, (size_t)pipe_ring_room(ring)), copied;
 
 		if (packets) {
 			size_t packet = min(total - done, PAGE_SIZE);
@@ -163,14 +185,22 @@ size_t pipe_ring_write(struct pipe_ring *ring, const struct iovec *iov, unsigned
 			if (part < packet || !pipe_ring_takes_packet(ring))
 				break;
 			part = packet;
-			add_packet(ring, (uint32_t)part);
 		}
 		if (!part)
 			break;
-		copy_in(ring, iov, done, part);
+		copied = copy_in(ring, iov, done, part);
+		if (unlikely(copied < part)) {
+			copied = whole_pages(copied);
+			ring->in += (uint32_t)copied;
+			done += copied;
+			return done ? (ssize_t)done : -EFAULT;
+		}
+		if (packets)
+			add_packet(ring, (uint32_t)part);
+		ring->in += (uint32_t)part;
 		done += part;
 	}
-	return done;
+	return (ssize_t)done;
 }
 
 size_t pipe_ring_peek(const struct pipe_ring *ring, char *to, size_t length)

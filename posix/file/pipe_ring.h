@@ -49,11 +49,12 @@ static inline uint32_t pipe_ring_room(const struct pipe_ring *ring)
 /* A packet more has a place. */
 bool pipe_ring_takes_packet(const struct pipe_ring *ring);
 
-/* Bytes moved, 0 if there are none or no room. A packet is read as a whole: what does not fit is lost. */
-size_t pipe_ring_read(struct pipe_ring *ring, const struct iovec *iov, unsigned niov);
+/* Bytes moved, 0 if there are none or no room. A packet is read as a whole: what does not fit is lost.
+ * Where memory of the vector's is not there only whole pages are moved, as on Linux; -EFAULT: none. */
+ssize_t pipe_ring_read(struct pipe_ring *ring, const struct iovec *iov, unsigned niov);
 /* `packets`: each page or less of it is one. */
-size_t pipe_ring_write(struct pipe_ring *ring, const struct iovec *iov, unsigned niov,
-		       bool packets);
+ssize_t pipe_ring_write(struct pipe_ring *ring, const struct iovec *iov, unsigned niov,
+			bool packets);
 /* Copy up to `length` bytes from the beginning, and later take out some of them. */
 size_t pipe_ring_peek(const struct pipe_ring *ring, char *to, size_t length);
 void pipe_ring_skip(struct pipe_ring *ring, size_t length);

@@ -6,6 +6,7 @@
  * may block in between; then other readers of the pipe wait, and writers see less room.
  */
 #include "posix/file/pipe.h"
+#include "posix/file/user_iovec.h"
 #include "posix/signal/signal.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
@@ -103,7 +104,8 @@ static long commit(struct file *file, void *argument)
 	bool was_full = pipe_is_full(pipe);
 
 	pipe->ring.reserved -= (uint32_t)commitment->piece.length;
-	pipe_ring_write(&pipe->ring, &iov, 1, false);
+	pipe_ring_write(&pipe->ring, &iov, 1,
+			false); /* there is room, and the bytes are the kernel's */
 	if (commitment->length)
 		pipe_filled(pipe);
 	pipe_emptied(pipe, was_full);
@@ -129,7 +131,7 @@ static ssize_t into_pipe(struct file *in, int64_t offset, struct file *out, stru
 
 struct splicing {
 	struct file *in, *out;
-	int64_t *in_offset, *out_offset; /* of the application; NULL: where the file stands */
+	int64_t *in_offset, *out_offset; /* NULL: where the file stands */
 	size_t length;
 	bool tee;
 	bool nonblocking; /* as far as the pipes go */
@@ -209,25 +211,35 @@ static long check_ends(const struct file *in, const struct file *out)
 	return 0;
 }
 
-static long check_offset(const int64_t *offset, bool is_pipe, const struct file *file)
+/* Where in a file that is no pipe. *offset becomes NULL if the application says nothing. */
+static long read_offset(int64_t **offset, const int64_t *from, bool is_pipe,
+			const struct file *file)
 {
-	if (!offset)
+	if (!from) {
+		*offset = NULL;
 		return 0;
+	}
 	if (is_pipe)
 		return -ESPIPE;
-	if (user_pointer_is_bad(offset))
-		return -EFAULT;
-	return file->operations->seek ? 0 : -EINVAL;
+	if (!file->operations->seek)
+		return -EINVAL;
+	return user_read(*offset, from, sizeof(**offset));
+}
+
+static long write_offset(int64_t *to, const int64_t *offset)
+{
+	return offset ? user_write(to, offset, sizeof(*offset)) : 0;
 }
 
 SYSCALL(splice)
 (int in_fd, int64_t *in_offset, int out_fd, int64_t *out_offset, size_t length, unsigned flags)
 {
 	struct file *in = fd_lookup(in_fd), *out = fd_lookup(out_fd);
+	int64_t from_offset, to_offset;
 	struct splicing splicing = { in,
 				     out,
-				     in_offset,
-				     out_offset,
+				     &from_offset,
+				     &to_offset,
 				     min(length, (size_t)INT_MAX),
 				     false,
 				     flags & SPLICE_F_NONBLOCK };
@@ -245,13 +257,17 @@ SYSCALL(splice)
 	to = pipe_of_writer(out);
 	if ((!from && !to) || from == to)
 		return -EINVAL;
-	result = check_offset(in_offset, from, in);
+	result = read_offset(&splicing.in_offset, in_offset, from, in);
 	if (!result)
-		result = check_offset(out_offset, to, out);
+		result = read_offset(&splicing.out_offset, out_offset, to, out);
 	if (result)
 		return result;
 	splicing.nonblocking |= ((from ? in : out)->status_flags & O_NONBLOCK) != 0;
-	return splice_files(&splicing);
+	result = splice_files(&splicing);
+	if (result > 0 && (write_offset(in_offset, splicing.in_offset) ||
+			   write_offset(out_offset, splicing.out_offset)))
+		return -EFAULT;
+	return result;
 }
 
 SYSCALL(tee)(int in_fd, int out_fd, size_t length, unsigned flags)
@@ -276,7 +292,26 @@ SYSCALL(tee)(int in_fd, int out_fd, size_t length, unsigned flags)
 	return splice_files(&splicing);
 }
 
-/* There is one address space and nothing is given away: reading and writing by another name. */
+static long vmsplice_once(int fd, const struct iovec *iov, unsigned niov)
+{
+	struct file *file = fd_lookup(fd);
+	struct user_iovec vector;
+	long result;
+
+	if (!file || (!pipe_of_reader(file) && !pipe_of_writer(file)))
+		return -EBADF;
+	result = user_iovec_read(&vector, iov, niov);
+	if (result)
+		return result;
+	if (pipe_of_reader(file))
+		result = file_read(file, vector.iov, niov, NO_OFFSET);
+	else
+		result = file_write(file, vector.iov, niov, NO_OFFSET);
+	user_iovec_free(&vector);
+	return result;
+}
+
+/* Nothing is given away: reading and writing by another name. */
 SYSCALL(vmsplice)(int fd, const struct iovec *iov, unsigned long niov, unsigned flags)
 {
 	struct file *file = fd_lookup(fd);
@@ -284,18 +319,14 @@ SYSCALL(vmsplice)(int fd, const struct iovec *iov, unsigned long niov, unsigned 
 
 	if (flags & ~SPLICE_FLAGS)
 		return -EINVAL;
-	if (!file || (!pipe_of_reader(file) && !pipe_of_writer(file)))
+	if (!file)
 		return -EBADF;
-	if (niov > IOV_MAX)
+	if (niov > IOV_LIMIT)
 		return -EINVAL;
-	if (niov && user_pointer_is_bad(iov))
-		return -EFAULT;
-	for (unsigned long i = 0; i < niov; i++)
-		if (user_buffer_is_bad(iov[i].iov_base, iov[i].iov_len))
-			return -EFAULT;
-	if (pipe_of_reader(file))
-		return file_read(file, iov, (unsigned)niov, NO_OFFSET);
-	result = file_write(file, iov, (unsigned)niov, NO_OFFSET);
+	do {
+		signal_hold();
+		result = vmsplice_once(fd, iov, (unsigned)niov);
+	} while (signal_release(result));
 	if (result == -EPIPE)
 		signal_broken_pipe();
 	return result;

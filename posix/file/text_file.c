@@ -3,6 +3,7 @@
  */
 #include "posix/fs/open_file.h"
 #include "posix/fs/pseudo.h"
+#include "posix/user_memory.h"
 
 #include "lavra/console.h"
 #include "mm/object.h"
@@ -49,14 +50,13 @@ void text_print(struct text *text, const char *format, ...)
 	}
 }
 
+/* What of the bytes is not there, in memory that may be the application's, is left out. */
 void text_append(struct text *text, const void *bytes, size_t length)
 {
 	if (!text->failed && text->room - text->length < length)
 		text->failed = !grow(text, max(2 * (text->length + length), (size_t)FIRST_ROOM));
-	if (text->failed || !length)
-		return;
-	memcpy(text->bytes + text->length, bytes, length);
-	text->length += length;
+	if (!text->failed && length)
+		text->length += user_copy_some(text->bytes + text->length, bytes, length);
 }
 
 int text_file_open(struct open_file *open)
@@ -102,12 +102,14 @@ static ssize_t read_at(struct open_file *open, const struct iovec *iov, unsigned
 	text = open->text;
 	for (unsigned i = 0; i < niov && at < (int64_t)text->length; i++) {
 		size_t part = min(iov[i].iov_len, text->length - (size_t)at);
+		size_t copied = user_copy_some(iov[i].iov_base, text->bytes + at, part);
 
-		memcpy(iov[i].iov_base, text->bytes + at, part);
-		at += part;
-		done += part;
+		at += copied;
+		done += copied;
+		if (copied < part)
+			return done ? (ssize_t)done : -EFAULT;
 	}
-	return done;
+	return (ssize_t)done;
 }
 
 static ssize_t text_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
@@ -126,17 +128,32 @@ static ssize_t text_read(struct file *file, const struct iovec *iov, unsigned ni
 	return result;
 }
 
+static int write_piece(struct open_file *open, const struct iovec *iov)
+{
+	char *bytes;
+	int error = -EFAULT;
+
+	if (!iov->iov_len)
+		return 0;
+	if (iov->iov_len > WRITE_MAX)
+		return -EINVAL;
+	bytes = object_alloc(iov->iov_len);
+	if (!bytes)
+		return -ENOMEM;
+	if (user_copy(bytes, iov->iov_base, iov->iov_len))
+		error = open->inode->pseudo->write(bytes, iov->iov_len, open->number);
+	object_free(bytes);
+	return error;
+}
+
 static ssize_t text_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
 {
 	struct open_file *open = open_file_of(file);
 	ssize_t done = 0;
 
 	for (unsigned i = 0; i < niov; i++) {
-		int error;
+		int error = write_piece(open, &iov[i]);
 
-		if (iov[i].iov_len > WRITE_MAX)
-			return -EINVAL;
-		error = open->inode->pseudo->write(iov[i].iov_base, iov[i].iov_len, open->number);
 		if (error)
 			return done ? done : error;
 		done += iov[i].iov_len;

@@ -7,9 +7,12 @@
  */
 #include "posix/fs/fifo.h"
 
+#include "posix/file/iovec.h"
+
 #include "lavra/console.h"
 #include "mm/object.h"
 #include "posix/fs/inode.h"
+#include "posix/user_memory.h"
 #include "sched/thread.h"
 #include "sched/wait_queue.h"
 
@@ -193,70 +196,87 @@ int fifo_open(struct open_file *open)
 
 /* ---- reading and writing; at home ---- */
 
-static void ring_copy(struct fifo *fifo, uint32_t position, char *memory, uint32_t length,
-		      bool into_ring)
+/* How many bytes: fewer if memory is not there. */
+static uint32_t ring_copy(struct fifo *fifo, uint32_t position, char *memory, uint32_t length,
+			  bool into_ring)
 {
-	while (length) {
-		uint32_t at = position % RING_BYTES;
-		uint32_t part = min(length, RING_BYTES - at);
+	uint32_t done = 0;
+
+	while (done < length) {
+		uint32_t at = (position + done) % RING_BYTES;
+		uint32_t part = min(length - done, RING_BYTES - at), copied;
 
 		if (into_ring)
-			memcpy(fifo->ring + at, memory, part);
+			copied = (uint32_t)user_copy_some(fifo->ring + at, memory + done, part);
 		else
-			memcpy(memory, fifo->ring + at, part);
-		position += part;
-		memory += part;
-		length -= part;
+			copied = (uint32_t)user_copy_some(memory + done, fifo->ring + at, part);
+		done += copied;
+		if (unlikely(copied < part))
+			break;
 	}
+	return done;
+}
+
+/* Copy what there is in the ring, or room for. Returns how many bytes; where memory is not there only
+ * whole pages, as on Linux, or -EFAULT: none. */
+static ssize_t move(struct fifo *fifo, const struct iovec *iov, unsigned niov, uint32_t position,
+		    uint32_t most, bool into_ring)
+{
+	uint32_t done = 0;
+
+	for (unsigned i = 0; i < niov && done < most; i++) {
+		uint32_t part = min((size_t)(most - done), iov[i].iov_len);
+		uint32_t copied =
+		    ring_copy(fifo, position + done, iov[i].iov_base, part, into_ring);
+
+		done += copied;
+		if (unlikely(copied < part)) {
+			done = align_down(done, (uint32_t)PAGE_SIZE);
+			return done ? (ssize_t)done : -EFAULT;
+		}
+	}
+	return done;
 }
 
 static ssize_t fifo_read(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
 {
 	struct fifo *fifo = fifo_of(open_file_of(file));
-	size_t done = 0;
-	bool asked = false;
+	ssize_t done;
 
 	if (offset != NO_OFFSET)
 		return -ESPIPE;
-	for (unsigned i = 0; i < niov; i++) {
-		uint32_t part = min((size_t)filled(fifo), iov[i].iov_len);
-
-		asked |= iov[i].iov_len != 0;
-		ring_copy(fifo, fifo->out, iov[i].iov_base, part, false);
-		fifo->out += part;
-		done += part;
-	}
-	if (done)
+	if (iov_total(iov, niov) == 0)
+		return 0;
+	done = move(fifo, iov, niov, fifo->out, filled(fifo), false);
+	if (done > 0) {
+		fifo->out += (uint32_t)done;
 		notify(fifo, false, EPOLLOUT | EPOLLWRNORM);
-	return done || !asked || !fifo->writers ? (ssize_t)done : -EAGAIN;
+	}
+	return done || !fifo->writers ? done : -EAGAIN;
 }
 
 static ssize_t fifo_write(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
 {
 	struct fifo *fifo = fifo_of(open_file_of(file));
-	size_t total = 0, done = 0;
+	size_t total = iov_total(iov, niov);
+	ssize_t done;
 
 	if (offset != NO_OFFSET)
 		return -ESPIPE;
 	if (!fifo->readers)
 		return -EPIPE;
-	for (unsigned i = 0; i < niov; i++)
-		total += iov[i].iov_len;
 	if (total == 0)
 		return 0;
 	/* Up to PIPE_BUF bytes are written as a whole or not at all (POSIX write()). */
 	if (total <= PIPE_BUF && total > RING_BYTES - filled(fifo))
 		return -EAGAIN;
-	for (unsigned i = 0; i < niov; i++) {
-		uint32_t part = min((size_t)(RING_BYTES - filled(fifo)), iov[i].iov_len);
-
-		ring_copy(fifo, fifo->in, iov[i].iov_base, part, true);
-		fifo->in += part;
-		done += part;
-	}
+	done = move(fifo, iov, niov, fifo->in, RING_BYTES - filled(fifo), true);
 	if (!done)
 		return -EAGAIN;
-	notify(fifo, true, EPOLLIN | EPOLLRDNORM);
+	if (done > 0) {
+		fifo->in += (uint32_t)done;
+		notify(fifo, true, EPOLLIN | EPOLLRDNORM);
+	}
 	return done;
 }
 
@@ -281,10 +301,9 @@ static uint32_t fifo_events(struct file *file)
 
 static long fifo_ioctl(struct file *file, unsigned long request, void *argument)
 {
-	if (request != FIONREAD)
-		return -ENOTTY;
-	*(int *)argument = filled(fifo_of(open_file_of(file)));
-	return 0;
+	int bytes = (int)filled(fifo_of(open_file_of(file)));
+
+	return request == FIONREAD ? user_write(argument, &bytes, sizeof(bytes)) : -ENOTTY;
 }
 
 const struct file_operations fifo_operations = {
