@@ -3,6 +3,8 @@
 #include "posix/elf/load.h"
 #include "posix/elf/script.h"
 #include "posix/file/file.h"
+#include "posix/fs/lookup.h"
+#include "posix/fs/open_file.h"
 #include "posix/fs/pseudo.h"
 #include "posix/process/start_block.h"
 
@@ -30,10 +32,6 @@
 #define PROGRAM_RANDOM_PAGES (1ul << 25)
 #define HEAP_RANDOM_PAGES (1ul << 13)
 
-long sys_openat(int directory, const char *path, int flags, unsigned mode);
-long sys_fstat(int fd, struct stat *st);
-long sys_close(int fd);
-
 static void refuse(const char *path, int status, const char *reason) __attribute__((noreturn));
 static void refuse(const char *path, int status, const char *reason)
 {
@@ -50,29 +48,30 @@ static uint64_t random_pages(uint64_t npages)
 
 struct opened {
 	const char *path;
-	int fd;
+	struct file *file; /* in no descriptor */
 	struct elf_file_reader reader;
 };
 
-/* Names and results that system calls get lie in the image: they take no address of a kernel
- * stack. */
 static void open_program(struct opened *opened, const char *path)
 {
-	static struct stat status;
+	struct walk walk;
 	char reason[48];
-	long fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	int error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
 
-	if (fd == -ENOENT || fd == -ENOTDIR)
+	if (error == -ENOENT || error == -ENOTDIR)
 		refuse(path, EXIT_NOT_FOUND, "does not exist: there is no program to run");
-	if (fd < 0 || sys_fstat((int)fd, &status) != 0) {
-		ksnprintf(reason, sizeof(reason), "cannot be opened (error %ld)", -fd);
+	if (!error && (walk.file || !inode_is(walk.inode, S_IFREG)))
+		refuse(path, EXIT_CANNOT_RUN, "is not a regular file");
+	if (!error && !inode_reference(walk.inode))
+		error = -ENOENT;
+	if (!error)
+		error = open_inode(walk.inode, walk.number, O_RDONLY, &opened->file);
+	if (error) {
+		ksnprintf(reason, sizeof(reason), "cannot be opened (error %d)", -error);
 		refuse(path, EXIT_CANNOT_RUN, reason);
 	}
-	if (!S_ISREG(status.st_mode))
-		refuse(path, EXIT_CANNOT_RUN, "is not a regular file");
 	opened->path = path;
-	opened->fd = (int)fd;
-	elf_file_reader_init(&opened->reader, fd_lookup((int)fd), (uint64_t)status.st_size);
+	elf_file_reader_init(&opened->reader, opened->file, (uint64_t)inode_size(walk.inode));
 }
 
 static void parse(struct opened *opened, struct elf_program *program)
@@ -96,7 +95,7 @@ static void load(struct opened *opened, const struct elf_program *program, vaddr
 		ksnprintf(reason, sizeof(reason), "cannot be loaded (error %ld)", -error);
 		refuse(opened->path, EXIT_CANNOT_RUN, reason);
 	}
-	sys_close(opened->fd);
+	file_unreference(opened->file);
 }
 
 /* ---- arguments ---- */
@@ -151,7 +150,7 @@ static void open_behind_scripts(struct opened *opened, const char *path)
 		if (argument)
 			put_first(argument);
 		put_first(interpreter);
-		sys_close(opened->fd);
+		file_unreference(opened->file);
 		path = interpreter;
 	}
 }

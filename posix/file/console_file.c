@@ -4,40 +4,47 @@
 #include "posix/fs/lookup.h"
 #include "posix/fs/open_file.h"
 #include "posix/fs/pseudo.h"
+#include "posix/user_memory.h"
 
 #include "lavra/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
-/* stdio writes a line as two pieces: what is short goes out in one, so that lines of different
- * threads do not mix. */
-#define JOINED_BYTES 512
+/* What goes out in one, so that lines of different threads do not mix; stdio writes a line as two
+ * pieces. The console takes the kernel's memory alone, which is there. */
+#define PIECE_BYTES 1024u
 
 static ssize_t console_file_write(struct file *file, const struct iovec *iov, unsigned niov,
 				  int64_t offset)
 {
-	char joined[JOINED_BYTES];
-	size_t total = 0, at = 0;
+	char piece[PIECE_BYTES];
+	size_t filled = 0, total = 0;
+	bool there = true;
 
 	if (offset != NO_OFFSET)
 		return -ESPIPE;
-	for (unsigned i = 0; i < niov; i++)
-		total += iov[i].iov_len;
-	if (niov > 1 && total <= sizeof(joined)) {
-		for (unsigned i = 0; i < niov; i++) {
-			memcpy(joined + at, iov[i].iov_base, iov[i].iov_len);
-			at += iov[i].iov_len;
+	for (unsigned i = 0; i < niov && there; i++) {
+		for (size_t at = 0; at < iov[i].iov_len && there;) {
+			size_t part = min(iov[i].iov_len - at, PIECE_BYTES - filled);
+			size_t copied =
+			    user_copy_some(piece + filled, (char *)iov[i].iov_base + at, part);
+
+			there = copied == part;
+			at += copied;
+			filled += copied;
+			total += copied;
+			if (filled == PIECE_BYTES) {
+				console_write(piece, filled);
+				filled = 0;
+			}
 		}
-		console_write(joined, total);
-		return total;
 	}
-	for (unsigned i = 0; i < niov; i++)
-		console_write(iov[i].iov_base, iov[i].iov_len);
-	return total;
+	if (filled)
+		console_write(piece, filled);
+	return total || there ? (ssize_t)total : -EFAULT;
 }
 
 static ssize_t console_file_read(struct file *file, const struct iovec *iov, unsigned niov,
@@ -54,10 +61,9 @@ static uint32_t console_file_events(struct file *file)
 /* Being asked for its size is how a terminal is recognised: stdio then writes line by line. */
 static long console_file_ioctl(struct file *file, unsigned long request, void *argument)
 {
-	if (request != TIOCGWINSZ)
-		return -ENOTTY;
-	memset(argument, 0, sizeof(struct winsize));
-	return 0;
+	const struct winsize unknown = { 0 };
+
+	return request == TIOCGWINSZ ? user_write(argument, &unknown, sizeof(unknown)) : -ENOTTY;
 }
 
 const struct file_operations console_operations = {
@@ -75,7 +81,7 @@ void console_files_open(void)
 {
 	struct walk walk;
 	struct file *file;
-	int error = walk_path(AT_FDCWD, "/dev/console", WALK_FOLLOW | WALK_KERNEL, &walk);
+	int error = walk_path(AT_FDCWD, "/dev/console", WALK_FOLLOW, &walk);
 
 	if (!error && !inode_reference(walk.inode))
 		error = -ENOENT;

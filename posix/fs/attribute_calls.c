@@ -28,14 +28,17 @@ SYSCALL(umask)(unsigned new)
 
 /* ---- the inode that a call is about ---- */
 
-static int find(int at, const char *path, int flags, struct inode **inode)
+static int find(int at, const char *user_path, int flags, struct inode **inode)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error = walk_path_or_file(at, path, flags, &walk);
+	int error = path_read(path, user_path);
 
-	*inode = walk.inode;
+	if (!error)
+		error = walk_path_or_file(at, path, flags, &walk);
 	if (error)
 		return error;
+	*inode = walk.inode;
 	return walk.file ? -EPERM : 0;
 }
 
@@ -162,35 +165,37 @@ static long change_times(struct inode *inode, const struct timespec times[2])
 	return 0;
 }
 
-SYSCALL(utimensat)(int at, const char *path, const struct timespec times[2], int flags)
+SYSCALL(utimensat)(int at, const char *path, const struct timespec user_times[2], int flags)
 {
+	struct timespec times[2];
 	struct inode *inode;
 	int error;
 
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	if (times && user_pointer_is_bad(times))
+	if (user_times && user_read(times, user_times, sizeof(times)))
 		return -EFAULT;
 	/* Without a path: futimens(). */
 	error = path || at == AT_FDCWD ? find(at, path, flags, &inode) : find_open(at, &inode);
-	return error ? error : change_times(inode, times);
+	return error ? error : change_times(inode, user_times ? times : NULL);
 }
 
-static long change_times_in_us(int at, const char *path, const struct timeval times[2])
+static long change_times_in_us(int at, const char *path, const struct timeval user_times[2])
 {
+	struct timeval times[2];
 	struct timespec precise[2];
 	struct inode *inode;
 	int error;
 
-	if (times && user_pointer_is_bad(times))
+	if (user_times && user_read(times, user_times, sizeof(times)))
 		return -EFAULT;
-	for (int i = 0; times && i < 2; i++) {
+	for (int i = 0; user_times && i < 2; i++) {
 		if (times[i].tv_usec < 0 || times[i].tv_usec >= 1000000)
 			return -EINVAL;
 		precise[i] = (struct timespec){ times[i].tv_sec, times[i].tv_usec * 1000 };
 	}
 	error = path || at == AT_FDCWD ? find(at, path, 0, &inode) : find_open(at, &inode);
-	return error ? error : change_times(inode, times ? precise : NULL);
+	return error ? error : change_times(inode, user_times ? precise : NULL);
 }
 
 SYSCALL(futimesat)(int at, const char *path, const struct timeval times[2])
@@ -203,20 +208,21 @@ SYSCALL(utimes)(const char *path, const struct timeval times[2])
 	return change_times_in_us(AT_FDCWD, path, times);
 }
 
-SYSCALL(utime)(const char *path, const struct utimbuf *times)
+SYSCALL(utime)(const char *path, const struct utimbuf *user_times)
 {
 	struct timespec precise[2];
+	struct utimbuf times;
 	struct inode *inode;
 	int error;
 
-	if (times && user_pointer_is_bad(times))
-		return -EFAULT;
-	if (times) {
-		precise[0] = (struct timespec){ times->actime, 0 };
-		precise[1] = (struct timespec){ times->modtime, 0 };
+	if (user_times) {
+		if (user_read(&times, user_times, sizeof(times)))
+			return -EFAULT;
+		precise[0] = (struct timespec){ times.actime, 0 };
+		precise[1] = (struct timespec){ times.modtime, 0 };
 	}
 	error = find(AT_FDCWD, path, 0, &inode);
-	return error ? error : change_times(inode, times ? precise : NULL);
+	return error ? error : change_times(inode, user_times ? precise : NULL);
 }
 
 /* ---- sizes ---- */

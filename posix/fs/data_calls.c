@@ -1,6 +1,7 @@
 /*
  * System calls that move contents between files, and those that make sure of them, which they are.
  */
+#include "posix/file/user_iovec.h"
 #include "posix/fs/lookup.h"
 #include "posix/fs/open_file.h"
 #include "posix/signal/signal.h"
@@ -13,10 +14,6 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-
-#define TRANSFER_MAX 0x7ffff000ul /* as much as any Linux call moves */
-
-long sys_lseek(int fd, int64_t offset, int whence);
 
 /* ---- sendfile: from a file's own frames ---- */
 
@@ -56,7 +53,8 @@ static long send_here(struct file *out, void *argument)
 	if (!sending->buffer)
 		return -ENOMEM;
 	iov = (struct iovec){ sending->buffer, min(sending->count, COPY_BYTES) };
-	iov.iov_len = regular_read(sending->inode, &iov, 1, sending->offset);
+	/* The kernel's memory: it cannot fail. */
+	iov.iov_len = (size_t)regular_read(sending->inode, &iov, 1, sending->offset);
 	return iov.iov_len ? out->operations->write_here(out, &iov, 1) : 0;
 }
 
@@ -124,7 +122,7 @@ static long send_referenced(struct file *out, struct file *in, int64_t *offset, 
 	if ((!out->operations->write && !out->operations->write_here) ||
 	    (out->status_flags & O_APPEND))
 		return -EINVAL;
-	count = min(count, TRANSFER_MAX);
+	count = min(count, TRANSFER_LIMIT);
 	if (in->operations == &regular_operations && !out->operations->anywhere)
 		result = send_pieces(out, file_inode(in), &position, count);
 	else
@@ -144,8 +142,6 @@ static long send_file(int out_fd, int in_fd, int64_t *offset, size_t count)
 	if (!out || !in || (in->status_flags & O_ACCMODE) == O_WRONLY ||
 	    (out->status_flags & O_ACCMODE) == O_RDONLY)
 		return -EBADF;
-	if (offset && user_pointer_is_bad(offset))
-		return -EFAULT;
 	if (count == 0)
 		return 0;
 	if (!file_reference(out))
@@ -160,14 +156,19 @@ static long send_file(int out_fd, int in_fd, int64_t *offset, size_t count)
 	return result;
 }
 
-SYSCALL(sendfile)(int out_fd, int in_fd, int64_t *offset, size_t count)
+SYSCALL(sendfile)(int out_fd, int in_fd, int64_t *user_offset, size_t count)
 {
+	int64_t offset;
 	long result;
 
+	if (user_offset && user_read(&offset, user_offset, sizeof(offset)))
+		return -EFAULT;
 	do {
 		signal_hold();
-		result = send_file(out_fd, in_fd, offset, count);
+		result = send_file(out_fd, in_fd, user_offset ? &offset : NULL, count);
 	} while (signal_release(result));
+	if (result > 0 && user_offset && user_write(user_offset, &offset, sizeof(offset)))
+		return -EFAULT;
 	return result;
 }
 
@@ -192,62 +193,76 @@ static long copy_range(struct inode *in, int64_t from, struct inode *out, int64_
 	return done ? (long)done : result;
 }
 
-static int check_range(struct file *file, const int64_t *offset, unsigned access)
+/* *offset becomes what the application says, or where the file stands. */
+static int check_range(struct file *file, const int64_t *user_offset, unsigned access,
+		       int64_t *offset)
 {
-	if (!file || (file->status_flags & (O_ACCMODE | O_PATH)) == access ||
-	    (file->status_flags & O_PATH))
+	if ((file->status_flags & (O_ACCMODE | O_PATH)) == access || (file->status_flags & O_PATH))
 		return -EBADF;
 	if (file->operations == &directory_operations)
 		return -EISDIR;
 	if (file->operations != &regular_operations)
 		return -EINVAL;
-	if (offset && user_pointer_is_bad(offset))
+	if (!user_offset) {
+		*offset = position_of(file);
+		return 0;
+	}
+	if (user_read(offset, user_offset, sizeof(*offset)))
 		return -EFAULT;
-	return offset && *offset < 0 ? -EINVAL : 0;
+	return *offset < 0 ? -EINVAL : 0;
 }
 
-SYSCALL(copy_file_range)
-(int in_fd, int64_t *in_offset, int out_fd, int64_t *out_offset, size_t count, unsigned flags)
+static int put_range(struct file *file, int64_t *user_offset, int64_t offset)
 {
-	struct file *in = fd_lookup(in_fd), *out = fd_lookup(out_fd);
+	if (user_offset)
+		return user_write(user_offset, &offset, sizeof(offset));
+	file->operations->seek(file, offset, SEEK_SET);
+	return 0;
+}
+
+/* The caller holds references. */
+static long copy_referenced(struct file *in, int64_t *in_offset, struct file *out,
+			    int64_t *out_offset, size_t count, unsigned flags)
+{
 	int64_t from, to;
 	long result;
-	int error = check_range(in, in_offset, O_WRONLY);
+	int error = check_range(in, in_offset, O_WRONLY, &from);
 
 	if (!error)
-		error = check_range(out, out_offset, O_RDONLY);
+		error = check_range(out, out_offset, O_RDONLY, &to);
 	if (error)
 		return error;
 	if (flags)
 		return -EINVAL;
 	if (out->status_flags & O_APPEND)
 		return -EBADF;
-	from = in_offset ? *in_offset : position_of(in);
-	to = out_offset ? *out_offset : position_of(out);
-	count = min(count, TRANSFER_MAX);
+	count = min(count, TRANSFER_LIMIT);
 	if (count > (size_t)(FILE_SIZE_MAX - max(from, to)))
 		return -EOVERFLOW;
 	if (file_inode(in) == file_inode(out) && from < to + (int64_t)count &&
 	    to < from + (int64_t)count)
 		return -EINVAL;
-	if (!file_reference(in))
-		return -EBADF;
-	if (!file_reference(out)) {
-		file_unreference(in);
-		return -EBADF;
-	}
 	result = copy_range(file_inode(in), from, file_inode(out), to, count);
-	if (result > 0) {
-		if (in_offset)
-			*in_offset = from + result;
-		else
-			in->operations->seek(in, from + result, SEEK_SET);
-		if (out_offset)
-			*out_offset = to + result;
-		else
-			out->operations->seek(out, to + result, SEEK_SET);
+	if (result <= 0)
+		return result;
+	error = put_range(in, in_offset, from + result);
+	if (!error)
+		error = put_range(out, out_offset, to + result);
+	return error ? error : result;
+}
+
+SYSCALL(copy_file_range)
+(int in_fd, int64_t *in_offset, int out_fd, int64_t *out_offset, size_t count, unsigned flags)
+{
+	struct file *in = fd_lookup(in_fd), *out = fd_lookup(out_fd);
+	long result = -EBADF;
+
+	if (!in || !out || !file_reference(in))
+		return -EBADF;
+	if (file_reference(out)) {
+		result = copy_referenced(in, in_offset, out, out_offset, count, flags);
+		file_unreference(out);
 	}
-	file_unreference(out);
 	file_unreference(in);
 	return result;
 }

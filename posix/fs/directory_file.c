@@ -110,14 +110,17 @@ struct linux_dirent { /* and, in its last byte, the type */
 	char name[];
 };
 
-static size_t put_new(char *at, size_t room, const struct listed *listed)
+/* The longest: a header, a name, its zero byte and its type. */
+#define ENTRY_BYTES align_up(offsetof(struct linux_dirent64, name) + NAME_LENGTH_MAX + 2, 8ul)
+
+/* Make an entry of ENTRY_BYTES at most: its size. */
+static size_t put_new(char *at, const struct listed *listed)
 {
 	struct linux_dirent64 *entry = (void *)at;
 	size_t length = strlen(listed->name);
 	size_t size = align_up(offsetof(struct linux_dirent64, name) + length + 1, 8);
 
-	if (size > room)
-		return 0;
+	memset(at + size - 8, 0, 8);
 	entry->ino = listed->inode;
 	entry->off = listed->next;
 	entry->reclen = size;
@@ -126,14 +129,13 @@ static size_t put_new(char *at, size_t room, const struct listed *listed)
 	return size;
 }
 
-static size_t put_old(char *at, size_t room, const struct listed *listed)
+static size_t put_old(char *at, const struct listed *listed)
 {
 	struct linux_dirent *entry = (void *)at;
 	size_t length = strlen(listed->name);
 	size_t size = align_up(offsetof(struct linux_dirent, name) + length + 2, 8);
 
-	if (size > room)
-		return 0;
+	memset(at + size - 8, 0, 8);
 	entry->ino = listed->inode;
 	entry->off = listed->next;
 	entry->reclen = size;
@@ -142,20 +144,23 @@ static size_t put_old(char *at, size_t room, const struct listed *listed)
 	return size;
 }
 
-typedef size_t put_function(char *at, size_t room, const struct listed *listed);
+typedef size_t put_function(char *at, const struct listed *listed);
 
 static long list_into(struct open_file *open, char *buffer, size_t room, put_function *put)
 {
 	struct listing listing = { open->inode, open->position, "" };
+	char entry[ENTRY_BYTES] __attribute__((aligned(8)));
 	struct listed listed;
 	size_t done = 0, size;
 
 	if (!__atomic_load_n(&open->inode->links, __ATOMIC_RELAXED))
 		return -ENOENT;
 	while (list_next(&listing, &listed)) {
-		size = put(buffer + done, room - done, &listed);
-		if (!size)
+		size = put(entry, &listed);
+		if (size > room - done)
 			return done ? (long)done : -EINVAL;
+		if (!user_copy(buffer + done, entry, size))
+			return done ? (long)done : -EFAULT;
 		done += size;
 		listing.position = open->position = listed.next;
 	}
@@ -173,7 +178,7 @@ static long list_directory(int fd, char *buffer, size_t room, put_function *put)
 		return -EBADF;
 	if (file->operations != &directory_operations)
 		return file->operations == &path_operations ? -EBADF : -ENOTDIR;
-	if (user_buffer_is_bad(buffer, room))
+	if (user_range_is_bad(buffer, room))
 		return -EFAULT;
 	result = open_file_lock(file, &open_file_of(file)->position_mutex, &kept);
 	if (result)

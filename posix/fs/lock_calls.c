@@ -121,8 +121,6 @@ static long lock_once(int fd, int command, struct flock *lock)
 
 	if (!file || (file->status_flags & O_PATH))
 		return -EBADF;
-	if (user_pointer_is_bad(lock))
-		return -EFAULT;
 	error = type_of(lock, &type);
 	if (!error)
 		error = range_of(file, lock, &range);
@@ -136,13 +134,21 @@ static long lock_once(int fd, int command, struct flock *lock)
 	return set_lock(file, owner, range, type, command == F_SETLKW || command == F_OFD_SETLKW);
 }
 
-long fcntl_lock(int fd, int command, struct flock *lock)
+long fcntl_lock(int fd, int command, struct flock *user_lock)
 {
+	const struct file *file = fd_lookup(fd);
+	struct flock lock;
 	long result;
 
+	if (!file || (file->status_flags & O_PATH))
+		return -EBADF;
+	if (user_read(&lock, user_lock, sizeof(lock)))
+		return -EFAULT;
 	do
-		result = lock_once(fd, command, lock);
+		result = lock_once(fd, command, &lock);
 	while (unlikely(result == -EINTR) && signal_restarts(true));
+	if (!result && (command == F_GETLK || command == F_OFD_GETLK))
+		result = user_write(user_lock, &lock, sizeof(lock));
 	return result;
 }
 

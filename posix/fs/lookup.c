@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 
 static READ_MOSTLY struct inode *root;
@@ -112,23 +111,19 @@ long read_link(const struct inode *inode, unsigned number, char *buffer, size_t 
 	const char *target = inode->target;
 	size_t length;
 
+	bool there;
+
 	if (inode->pseudo && inode->pseudo->print) {
 		inode->pseudo->print(&text, number);
 		length = min(text.length, size);
-		if (text.failed) {
-			object_free(text.bytes);
-			return -ENOMEM;
-		}
-		if (length)
-			memcpy(buffer, text.bytes, length);
+		there = text.failed || user_copy(buffer, text.bytes, length);
 		object_free(text.bytes);
-		return length;
+		return text.failed ? -ENOMEM : there ? (long)length : -EFAULT;
 	}
 	if (inode->pseudo)
 		target = inode->pseudo->target;
 	length = min(strlen(target), size);
-	memcpy(buffer, target, length);
-	return length;
+	return user_copy(buffer, target, length) ? (long)length : -EFAULT;
 }
 
 /* Where a symbolic link leads: its text, or (NULL) directly to what walk->inode or walk->file is now. */
@@ -196,9 +191,7 @@ static bool is_dots(const char *name, size_t length)
 	return name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.'));
 }
 
-/* *end becomes the end of the path, if no link was followed. */
-static int walk_from(struct inode *start, const char *path, unsigned flags, struct walk *walk,
-		     const char **end)
+static int walk_from(struct inode *start, const char *path, unsigned flags, struct walk *walk)
 {
 	const char *rests[LINKS_FOLLOWED_MAX], *target;
 	unsigned depth = 0, links = 0;
@@ -208,7 +201,6 @@ static int walk_from(struct inode *start, const char *path, unsigned flags, stru
 	walk->last = LAST_ROOT;
 	while (*path == '/')
 		path++;
-	*end = path;
 	walk->inode = at;
 	while (*path) {
 		uint32_t hash;
@@ -231,7 +223,6 @@ static int walk_from(struct inode *start, const char *path, unsigned flags, stru
 			slash = walk->name.slash;
 		is_last = !*rest;
 		path = rest;
-		*end = links ? NULL : path;
 
 		if (is_dots(walk->name.text, length)) {
 			walk->last = length == 1 ? LAST_DOT : LAST_DOTDOT;
@@ -282,45 +273,28 @@ static int walk_from(struct inode *start, const char *path, unsigned flags, stru
 	return 0;
 }
 
-static int check_path(const char *path, unsigned flags)
-{
-	if (!(flags & WALK_KERNEL) && user_pointer_is_bad(path))
-		return -EFAULT;
-	return *path ? 0 : -ENOENT;
-}
-
-/* Of a path that was walked up to `end`; NULL: not to its end. */
-static bool is_too_long(const char *path, const char *end)
-{
-	return end ? end - path >= PATH_MAX : strnlen(path, PATH_MAX) == PATH_MAX;
-}
-
 int walk_path(int at, const char *path, unsigned flags, struct walk *walk)
 {
-	const char *end;
 	struct inode *start;
-	int error = check_path(path, flags);
+	int error;
 
-	if (!error && (flags & WALK_BENEATH) && *path == '/')
-		error = -EXDEV;
-	if (!error)
-		error = start_of(at, path, &start);
+	if (!*path)
+		return -ENOENT;
+	if ((flags & WALK_BENEATH) && *path == '/')
+		return -EXDEV;
+	error = start_of(at, path, &start);
 	if (error)
 		return error;
 	walk->file = NULL;
 	walk->number = NO_NUMBER;
 	walk->name = (struct name){ 0 };
-	error = walk_from(start, path, flags, walk, &end);
-	/* Linux says this before anything else. */
-	return unlikely(is_too_long(path, error ? NULL : end)) ? -ENAMETOOLONG : error;
+	return walk_from(start, path, flags, walk);
 }
 
 int walk_path_or_file(int at, const char *path, int at_flags, struct walk *walk)
 {
 	struct file *file;
 
-	if (user_pointer_is_bad(path))
-		return -EFAULT;
 	if (*path || !(at_flags & AT_EMPTY_PATH))
 		return walk_path(at, path, at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, walk);
 	walk->last = LAST_DOT;

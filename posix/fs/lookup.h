@@ -2,7 +2,8 @@
  * From a path to an inode: one walk for all files.
  *
  * Takes no lock, no reference and writes nothing. What is found may be used until the caller blocks or
- * polls. Thread context.
+ * polls, and the last name as long as the path. Paths are in kernel memory: those of the application were
+ * copied (posix/fs/calls.h). Thread context.
  */
 #pragma once
 
@@ -21,7 +22,6 @@ enum walk_flags {
 	WALK_NO_LINKS = 8, /* -ELOOP for any symbolic link; also for links of /proc alone: */
 	WALK_NO_MAGIC_LINKS = 16,
 	WALK_BENEATH = 32, /* -EXDEV for what leads out of the directory where it starts */
-	WALK_KERNEL = 64, /* the path is the kernel's own: no check of the pointer */
 };
 
 enum last_part { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT };
@@ -43,7 +43,7 @@ void set_working_directory(struct inode *directory);
 void set_root_directory(struct inode *root);
 
 /* `path` from the directory that the descriptor `at` names (AT_FDCWD: the working directory). 0, or
- * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EBADF, -EFAULT. */
+ * -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EBADF. */
 int walk_path(int at, const char *path, unsigned flags, struct walk *walk);
 /* With AT_EMPTY_PATH in `at_flags` an empty path means what `at` names itself. AT_SYMLINK_NOFOLLOW
  * decides about the last link. */
@@ -52,7 +52,8 @@ int walk_path_or_file(int at, const char *path, int at_flags, struct walk *walk)
  * in "." or "..", or are the root's. */
 int walk_name(int at, const char *path, unsigned flags, int dot_error, struct walk *walk);
 
-/* The text of a symbolic link: its length (not terminated, cut at `size`), or -errno. */
+/* The text of a symbolic link: its length (not terminated, cut at `size`), or -errno. `buffer` may be the
+ * application's. */
 long read_link(const struct inode *inode, unsigned number, char *buffer, size_t size);
 /* The entry of `directory` that a name of one number stands for, see posix/fs/pseudo.h. */
 bool numbered_name(const struct inode *directory, unsigned number, char *name, size_t size);

@@ -86,7 +86,7 @@ static int make_way(const char *path, unsigned mode, bool names_numbers, struct 
 			if (!start)
 				return -ENAMETOOLONG;
 			up_to[sizeof(up_to) - 1] = 0;
-			error = walk_path(AT_FDCWD, start, WALK_FOLLOW | WALK_KERNEL, &walk);
+			error = walk_path(AT_FDCWD, start, WALK_FOLLOW, &walk);
 			if (error)
 				return error;
 			child = walk.inode;
@@ -125,7 +125,7 @@ int fs_make_directory(const char *path, unsigned mode)
 
 	if (error != -EEXIST)
 		return error;
-	error = walk_path(AT_FDCWD, path, WALK_FOLLOW | WALK_KERNEL, &walk);
+	error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
 	if (error)
 		return error;
 	if (!inode_is(walk.inode, S_IFDIR))
@@ -160,7 +160,7 @@ int fs_make_file(const char *path, unsigned mode, const void *bytes, size_t leng
 int fs_append_file(const char *path, const void *bytes, size_t length)
 {
 	struct walk walk;
-	int error = walk_path(AT_FDCWD, path, WALK_KERNEL, &walk);
+	int error = walk_path(AT_FDCWD, path, 0, &walk);
 
 	if (error)
 		return error;
@@ -210,7 +210,7 @@ int fs_make_hard_link(const char *path, const char *existing)
 	int error = make_way(path, DIRECTORY_MODE, false, &name);
 
 	if (!error)
-		error = walk_path(AT_FDCWD, existing, WALK_KERNEL, &walk);
+		error = walk_path(AT_FDCWD, existing, 0, &walk);
 	if (error)
 		return error;
 	if (child_of(name.directory, name.text, name.length) == walk.inode)
@@ -256,7 +256,7 @@ int fs_make_device(const char *path, unsigned mode, uint64_t device)
 int fs_set_owner(const char *path, unsigned user, unsigned group)
 {
 	struct walk walk;
-	int error = walk_path(AT_FDCWD, path, WALK_KERNEL, &walk);
+	int error = walk_path(AT_FDCWD, path, 0, &walk);
 
 	if (error)
 		return error;
@@ -268,7 +268,7 @@ int fs_set_owner(const char *path, unsigned user, unsigned group)
 int fs_set_time(const char *path, uint64_t modified_ns)
 {
 	struct walk walk;
-	int error = walk_path(AT_FDCWD, path, WALK_KERNEL, &walk);
+	int error = walk_path(AT_FDCWD, path, 0, &walk);
 
 	if (error)
 		return error;
@@ -280,14 +280,14 @@ bool fs_exists(const char *path)
 {
 	struct walk walk;
 
-	return walk_path(AT_FDCWD, path, WALK_KERNEL, &walk) == 0;
+	return walk_path(AT_FDCWD, path, 0, &walk) == 0;
 }
 
 ssize_t fs_read_file(const char *path, void *buffer, size_t room)
 {
 	struct iovec iov = { buffer, room };
 	struct walk walk;
-	int error = walk_path(AT_FDCWD, path, WALK_FOLLOW | WALK_KERNEL, &walk);
+	int error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
 
 	if (error)
 		return error;
@@ -327,7 +327,7 @@ int fs_bind_socket(const char *path, unsigned mode, void *socket, struct inode *
 {
 	struct inode *inode;
 	struct walk walk;
-	int error = walk_name(AT_FDCWD, path, WALK_KERNEL, -EADDRINUSE, &walk);
+	int error = walk_name(AT_FDCWD, path, 0, -EADDRINUSE, &walk);
 
 	if (error)
 		return error;
@@ -358,7 +358,7 @@ void fs_unbind_socket(struct inode *node)
 int fs_find_socket(const char *path, void **socket)
 {
 	struct walk walk;
-	int error = walk_path(AT_FDCWD, path, WALK_FOLLOW | WALK_KERNEL, &walk);
+	int error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
 
 	if (error)
 		return error;

@@ -36,23 +36,22 @@ static bool give_name(struct inode *inode, const char *name, size_t length)
 SYSCALL(memfd_create)(const char *name, unsigned flags)
 {
 	struct open_file *open;
+	char copy[MEMFD_NAME_MAX + 1];
 	struct inode *inode;
-	size_t length;
+	long length;
 	int fd;
 
 	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING))
 		return -EINVAL;
-	if (user_pointer_is_bad(name))
-		return -EFAULT;
-	length = strnlen(name, MEMFD_NAME_MAX + 1);
-	if (length > MEMFD_NAME_MAX)
-		return -EINVAL;
+	length = user_read_string(copy, name, sizeof(copy));
+	if (length < 0)
+		return length == -ENAMETOOLONG ? -EINVAL : length;
 	inode = inode_create(S_IFREG | 0777, VOLUME_RAM, false);
 	if (!inode)
 		return -ENOMEM;
 	inode->source.operations = &regular_source;
 	inode->seals = flags & MFD_ALLOW_SEALING ? 0 : F_SEAL_SEAL;
-	open = give_name(inode, name, length)
+	open = give_name(inode, copy, (size_t)length)
 		   ? open_file_create(inode, NO_NUMBER, &regular_operations, O_RDWR)
 		   : NULL;
 	if (!open) {

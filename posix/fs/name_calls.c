@@ -28,11 +28,14 @@ static int walk_new(int at, const char *path, bool directory, struct walk *walk)
 	return walk->name.slash && !directory ? -ENOENT : 0;
 }
 
-SYSCALL(mkdirat)(int at, const char *path, unsigned mode)
+SYSCALL(mkdirat)(int at, const char *user_path, unsigned mode)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error = walk_new(at, path, true, &walk);
+	int error = path_read(path, user_path);
 
+	if (!error)
+		error = walk_new(at, path, true, &walk);
 	return error ? error
 		     : make_node(&walk.name, S_IFDIR | (mode & 01777 & ~umask_now()), VOLUME_RAM,
 				 NULL);
@@ -43,8 +46,9 @@ SYSCALL(mkdir)(const char *path, unsigned mode)
 	return sys_mkdirat(AT_FDCWD, path, mode);
 }
 
-SYSCALL(mknodat)(int at, const char *path, unsigned mode, unsigned device)
+SYSCALL(mknodat)(int at, const char *user_path, unsigned mode, unsigned device)
 {
+	char path[PATH_MAX];
 	struct walk walk;
 	int error;
 
@@ -63,7 +67,9 @@ SYSCALL(mknodat)(int at, const char *path, unsigned mode, unsigned device)
 	default:
 		return -EINVAL;
 	}
-	error = walk_new(at, path, false, &walk);
+	error = path_read(path, user_path);
+	if (!error)
+		error = walk_new(at, path, false, &walk);
 	return error ? error
 		     : make_special(&walk.name, (mode & S_IFMT) | (mode & 07777 & ~umask_now()),
 				    device);
@@ -76,15 +82,17 @@ SYSCALL(mknod)(const char *path, unsigned mode, unsigned device)
 
 SYSCALL(symlinkat)(const char *target, int at, const char *path)
 {
+	struct two_paths *paths;
 	struct walk walk;
-	int error;
+	int error = two_paths_read(&paths, target, path);
 
-	if (user_pointer_is_bad(target))
-		return -EFAULT;
-	if (!*target)
-		return -ENOENT;
-	error = walk_new(at, path, false, &walk);
-	return error ? error : make_symlink(&walk.name, target);
+	if (error)
+		return error;
+	error = *paths->first ? walk_new(at, paths->second, false, &walk) : -ENOENT;
+	if (!error)
+		error = make_symlink(&walk.name, paths->first);
+	object_free(paths);
+	return error;
 }
 
 SYSCALL(symlink)(const char *target, const char *path)
@@ -92,16 +100,13 @@ SYSCALL(symlink)(const char *target, const char *path)
 	return sys_symlinkat(target, AT_FDCWD, path);
 }
 
-SYSCALL(linkat)(int from_at, const char *from, int to_at, const char *to, int flags)
+static int link_paths(int from_at, const char *from, int to_at, const char *to, int flags)
 {
 	int from_flags = (flags & AT_EMPTY_PATH) |
 			 (flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW);
 	struct walk existing, walk;
-	int error;
+	int error = walk_path_or_file(from_at, from, from_flags, &existing);
 
-	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
-		return -EINVAL;
-	error = walk_path_or_file(from_at, from, from_flags, &existing);
 	if (!error)
 		error = walk_new(to_at, to, false, &walk);
 	if (error)
@@ -111,6 +116,21 @@ SYSCALL(linkat)(int from_at, const char *from, int to_at, const char *to, int fl
 	return name_link(&walk.name, existing.inode);
 }
 
+SYSCALL(linkat)(int from_at, const char *from, int to_at, const char *to, int flags)
+{
+	struct two_paths *paths;
+	int error;
+
+	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	error = two_paths_read(&paths, from, to);
+	if (error)
+		return error;
+	error = link_paths(from_at, paths->first, to_at, paths->second, flags);
+	object_free(paths);
+	return error;
+}
+
 SYSCALL(link)(const char *from, const char *to)
 {
 	return sys_linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
@@ -118,11 +138,15 @@ SYSCALL(link)(const char *from, const char *to)
 
 /* ---- removing ---- */
 
-static long remove_directory(int at, const char *path)
+static long remove_directory(int at, const char *user_path)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error = walk_name(at, path, 0, -EBUSY, &walk);
+	int error = path_read(path, user_path);
 
+	if (error)
+		return error;
+	error = walk_name(at, path, 0, -EBUSY, &walk);
 	if (error == -EBUSY && walk.last == LAST_DOT)
 		return -EINVAL;
 	if (error == -EBUSY && walk.last == LAST_DOTDOT)
@@ -130,11 +154,14 @@ static long remove_directory(int at, const char *path)
 	return error ? error : name_remove(&walk.name, true);
 }
 
-static long remove_file(int at, const char *path)
+static long remove_file(int at, const char *user_path)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error = walk_name(at, path, 0, -EISDIR, &walk);
+	int error = path_read(path, user_path);
 
+	if (!error)
+		error = walk_name(at, path, 0, -EISDIR, &walk);
 	return error ? error : name_remove(&walk.name, false);
 }
 
@@ -157,20 +184,32 @@ SYSCALL(rmdir)(const char *path)
 
 /* ---- renaming ---- */
 
-SYSCALL(renameat2)(int from_at, const char *from, int to_at, const char *to, unsigned flags)
+static int rename_paths(int from_at, const char *from, int to_at, const char *to, unsigned flags)
 {
 	struct walk source, target;
+	int error = walk_name(from_at, from, 0, -EBUSY, &source);
+
+	if (!error)
+		error =
+		    walk_name(to_at, to, 0, flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY, &target);
+	return error ? error : name_rename(&source.name, &target.name, flags);
+}
+
+SYSCALL(renameat2)(int from_at, const char *from, int to_at, const char *to, unsigned flags)
+{
+	struct two_paths *paths;
 	int error;
 
 	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
 	if ((flags & RENAME_NOREPLACE) && (flags & RENAME_EXCHANGE))
 		return -EINVAL;
-	error = walk_name(from_at, from, 0, -EBUSY, &source);
-	if (!error)
-		error =
-		    walk_name(to_at, to, 0, flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY, &target);
-	return error ? error : name_rename(&source.name, &target.name, flags);
+	error = two_paths_read(&paths, from, to);
+	if (error)
+		return error;
+	error = rename_paths(from_at, paths->first, to_at, paths->second, flags);
+	object_free(paths);
+	return error;
 }
 
 SYSCALL(renameat)(int from_at, const char *from, int to_at, const char *to)
@@ -195,11 +234,14 @@ static long change_directory(const struct walk *walk)
 	return 0;
 }
 
-SYSCALL(chdir)(const char *path)
+SYSCALL(chdir)(const char *user_path)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
+	int error = path_read(path, user_path);
 
+	if (!error)
+		error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
 	return error ? error : change_directory(&walk);
 }
 
@@ -220,8 +262,6 @@ SYSCALL(getcwd)(char *buffer, size_t size)
 	const char *start = path_of(entry, path, sizeof(path) - 1);
 	size_t length;
 
-	if (user_pointer_is_bad(buffer))
-		return -EFAULT;
 	if (!__atomic_load_n(&working_directory()->links, __ATOMIC_RELAXED))
 		return -ENOENT;
 	path[sizeof(path) - 1] = 0;
@@ -230,6 +270,5 @@ SYSCALL(getcwd)(char *buffer, size_t size)
 	length = path + sizeof(path) - start;
 	if (length > size)
 		return -ERANGE;
-	memcpy(buffer, start, length);
-	return length;
+	return user_write(buffer, start, length) ? -EFAULT : (long)length;
 }

@@ -154,14 +154,18 @@ static int try_open(int at, const char *path, int flags, unsigned mode, unsigned
 	return open_found(walk.inode, walk.number, flags);
 }
 
-static long open_path(int at, const char *path, int flags, unsigned mode, unsigned walk_flags)
+static long open_path(int at, const char *user_path, int flags, unsigned mode, unsigned walk_flags)
 {
+	char path[PATH_MAX];
 	long result;
 
 	if (flags & O_PATH)
 		flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	if ((flags & O_CREAT) && (flags & O_DIRECTORY))
 		return -EINVAL;
+	result = path_read(path, user_path);
+	if (result)
+		return result;
 	if (fd_count() >= fd_limit())
 		return -EMFILE;
 	do
@@ -194,27 +198,28 @@ struct open_how { /* linux/openat2.h */
 #define RESOLVE_NO_SYMLINKS 0x04
 #define RESOLVE_BENEATH 0x08
 
-SYSCALL(openat2)(int at, const char *path, const struct open_how *how, size_t size)
+SYSCALL(openat2)(int at, const char *path, const struct open_how *user_how, size_t size)
 {
 	const uint64_t known = RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
 	unsigned walk_flags = 0;
+	struct open_how how;
 
-	if (size < sizeof(*how))
+	if (size < sizeof(how))
 		return -EINVAL;
-	if (user_pointer_is_bad(how))
+	if (user_read(&how, user_how, sizeof(how)))
 		return -EFAULT;
-	if (size > sizeof(*how))
+	if (size > sizeof(how))
 		return -E2BIG;
-	if ((how->flags & ~(uint64_t)(unsigned)KNOWN_FLAGS) || (how->resolve & ~known) ||
-	    (how->mode & ~07777ull))
+	if ((how.flags & ~(uint64_t)(unsigned)KNOWN_FLAGS) || (how.resolve & ~known) ||
+	    (how.mode & ~07777ull))
 		return -EINVAL;
-	if (how->mode && !(how->flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))))
+	if (how.mode && !(how.flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))))
 		return -EINVAL;
-	if (how->resolve & RESOLVE_NO_MAGICLINKS)
+	if (how.resolve & RESOLVE_NO_MAGICLINKS)
 		walk_flags |= WALK_NO_MAGIC_LINKS;
-	if (how->resolve & RESOLVE_NO_SYMLINKS)
+	if (how.resolve & RESOLVE_NO_SYMLINKS)
 		walk_flags |= WALK_NO_LINKS;
-	if (how->resolve & RESOLVE_BENEATH)
+	if (how.resolve & RESOLVE_BENEATH)
 		walk_flags |= WALK_BENEATH;
-	return open_path(at, path, how->flags, how->mode, walk_flags);
+	return open_path(at, path, how.flags, how.mode, walk_flags);
 }

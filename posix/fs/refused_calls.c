@@ -2,6 +2,7 @@
  * System calls about file systems that are refused as Linux refuses them where there is no such thing,
  * or to whom may not: programs know these answers.
  */
+#include "posix/fs/calls.h"
 #include "posix/fs/lookup.h"
 #include "posix/file/file.h"
 #include "posix/syscall.h"
@@ -24,23 +25,26 @@ NOT_PERMITTED(swapon)
 NOT_PERMITTED(swapoff)
 NOT_PERMITTED(acct)
 
-/* Files have no attributes but those of stat(). */
-static long no_attributes(const char *path, int flags)
+static long not_supported(int at, const char *user_path, int flags)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error = walk_path_or_file(AT_FDCWD, path, flags, &walk);
+	int error = path_read(path, user_path);
 
+	if (!error)
+		error = walk_path_or_file(at, path, flags, &walk);
 	return error ? error : -EOPNOTSUPP;
 }
 
+/* Files have no attributes but those of stat(). */
 #define NO_ATTRIBUTES(name)                                                                        \
 	SYSCALL(name)(const char *path)                                                            \
 	{                                                                                          \
-		return no_attributes(path, 0);                                                     \
+		return not_supported(AT_FDCWD, path, 0);                                           \
 	}                                                                                          \
 	SYSCALL(l##name)(const char *path)                                                         \
 	{                                                                                          \
-		return no_attributes(path, AT_SYMLINK_NOFOLLOW);                                   \
+		return not_supported(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);                         \
 	}                                                                                          \
 	SYSCALL(f##name)(int fd)                                                                   \
 	{                                                                                          \
@@ -54,10 +58,7 @@ NO_ATTRIBUTES(removexattr)
 
 SYSCALL(name_to_handle_at)(int at, const char *path)
 {
-	struct walk walk;
-	int error = walk_path_or_file(at, path, AT_SYMLINK_NOFOLLOW, &walk);
-
-	return error ? error : -EOPNOTSUPP;
+	return not_supported(at, path, AT_SYMLINK_NOFOLLOW);
 }
 
 SYSCALL(open_by_handle_at)(int at)

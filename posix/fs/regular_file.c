@@ -8,6 +8,7 @@
  */
 #include "posix/fs/open_file.h"
 #include "posix/fs/tree.h"
+#include "posix/user_memory.h"
 
 #include "arch/arch.h"
 #include "lavra/console.h"
@@ -59,11 +60,15 @@ ssize_t regular_read(struct inode *inode, const struct iovec *iov, unsigned niov
 			size_t part;
 			const char *from = bytes_at(inode, at, &part);
 
+			size_t copied;
+
 			part = min(part, left);
-			memcpy(to, from, part);
-			to += part;
-			at += part;
-			left -= part;
+			copied = user_copy_some(to, from, part);
+			to += copied;
+			at += copied;
+			left -= copied;
+			if (unlikely(copied < part))
+				return at > offset ? at - offset : -EFAULT;
 		}
 	}
 	inode_accessed(inode);
@@ -94,8 +99,9 @@ unsigned regular_pieces(struct inode *inode, int64_t offset, size_t count, struc
 
 /* ---- writing; with the inode's mutex ---- */
 
-/* A frame for a hole with `length` bytes at `start` in it and zeros around them. */
-static paddr_t make_frame(size_t start, const char *from, size_t length)
+/* A frame for a hole, with zeros but for `length` bytes at `start`, which are copied; fewer if some are not
+ * there. 0 without memory. */
+static paddr_t make_frame(size_t start, const char *from, size_t *length)
 {
 	paddr_t frame = fs_may_grow() ? frame_alloc(0) : 0;
 	char *page;
@@ -104,28 +110,31 @@ static paddr_t make_frame(size_t start, const char *from, size_t length)
 		return 0;
 	page = phys_to_virt(frame);
 	memset(page, 0, start);
-	memcpy(page + start, from, length);
-	memset(page + start + length, 0, PAGE_SIZE - start - length);
+	*length = user_copy_some(page + start, from, *length);
+	memset(page + start + *length, 0, PAGE_SIZE - start - *length);
 	return frame;
 }
 
-/* Within one page. False without memory. */
-static bool write_page(struct inode *inode, int64_t offset, const char *from, size_t length)
+/* Within one page: how many bytes, fewer if some are not there; -ENOSPC. */
+static ssize_t write_page(struct inode *inode, int64_t offset, const char *from, size_t length)
 {
-	size_t start = offset_in_page(offset);
+	size_t start = offset_in_page(offset), copied = length;
 	paddr_t frame = pages_find(&inode->pages, page_of(offset)), made;
 
 	if (!frame) {
 		/* Complete before others can see it. */
-		made = make_frame(start, from, length);
-		frame = made ? pages_insert(&inode->pages, page_of(offset), made) : 0;
+		made = make_frame(start, from, &copied);
+		frame = made && copied ? pages_insert(&inode->pages, page_of(offset), made) : 0;
 		if (made && frame != made)
 			frame_free(made, 0);
-		if (!frame || frame == made)
-			return frame != 0;
+		if (made && !copied)
+			return 0;
+		if (!frame)
+			return -ENOSPC;
+		if (frame == made)
+			return (ssize_t)copied;
 	}
-	memcpy((char *)phys_to_virt(frame) + start, from, length);
-	return true;
+	return (ssize_t)user_copy_some((char *)phys_to_virt(frame) + start, from, length);
 }
 
 /* The bytes from `offset` to the end of its page become zeros. */
@@ -167,8 +176,8 @@ static int64_t writable(const struct inode *inode, int64_t offset, size_t total)
 ssize_t regular_write(struct inode *inode, const struct iovec *iov, unsigned niov, int64_t offset)
 {
 	int64_t at = offset, room;
-	bool fits = true;
 	size_t total = 0;
+	ssize_t error = 0;
 
 	for (unsigned i = 0; i < niov; i++)
 		total += iov[i].iov_len;
@@ -179,24 +188,28 @@ ssize_t regular_write(struct inode *inode, const struct iovec *iov, unsigned nio
 		return room;
 	if (offset > inode->size)
 		clear_rest(inode, inode->size);
-	for (unsigned i = 0; i < niov && fits && room; i++) {
+	for (unsigned i = 0; i < niov && !error && room; i++) {
 		const char *from = iov[i].iov_base;
 		size_t left = min(iov[i].iov_len, (size_t)room);
 
 		room -= left;
-		while (left && fits) {
+		while (left && !error) {
 			size_t part = min(left, PAGE_SIZE - offset_in_page(at));
+			ssize_t written = write_page(inode, at, from, part);
 
-			fits = write_page(inode, at, from, part);
-			if (fits) {
-				from += part;
-				at += part;
-				left -= part;
+			if (written < 0) {
+				error = written;
+				break;
 			}
+			from += written;
+			at += written;
+			left -= (size_t)written;
+			if (unlikely((size_t)written < part))
+				error = -EFAULT;
 		}
 	}
 	if (at == offset)
-		return -ENOSPC;
+		return error;
 	if (at > inode->size)
 		set_size(inode, at);
 	inode_modified(inode);
@@ -237,7 +250,7 @@ static int fill_holes(struct inode *inode, uint64_t first, uint64_t end)
 
 		if (pages_find(&inode->pages, index))
 			continue;
-		made = make_frame(0, zeros, 0);
+		made = fs_may_grow() ? frame_alloc_zeroed(0) : 0;
 		there = made ? pages_insert(&inode->pages, index, made) : 0;
 		if (made && there != made)
 			frame_free(made, 0);

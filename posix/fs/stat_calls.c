@@ -1,6 +1,7 @@
 /*
  * System calls that tell what is there.
  */
+#include "posix/fs/calls.h"
 #include "posix/fs/lookup.h"
 #include "posix/fs/open_file.h"
 #include "posix/fs/pseudo.h"
@@ -16,8 +17,6 @@
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-long sys_fstat(int fd, struct stat *st);
 
 /* ---- stat ---- */
 
@@ -46,28 +45,32 @@ static long stat_found(const struct walk *walk, struct stat *st)
 	return 0;
 }
 
-SYSCALL(fstat)(int fd, struct stat *st)
+SYSCALL(fstat)(int fd, struct stat *user_st)
 {
 	struct file *file = fd_lookup(fd);
+	struct stat st;
+	long error;
 
 	if (!file)
 		return -EBADF;
-	if (user_pointer_is_bad(st))
-		return -EFAULT;
-	return stat_file(file, st);
+	error = stat_file(file, &st);
+	return error ? error : user_write(user_st, &st, sizeof(st));
 }
 
 #define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)
 
-static long stat_path(int at, const char *path, struct stat *st, int flags)
+static long stat_path(int at, const char *user_path, struct stat *user_st, int flags)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error;
+	struct stat st;
+	long error = path_read(path, user_path);
 
-	if (user_pointer_is_bad(st))
-		return -EFAULT;
-	error = walk_path_or_file(at, path, flags, &walk);
-	return error ? error : stat_found(&walk, st);
+	if (!error)
+		error = walk_path_or_file(at, path, flags, &walk);
+	if (!error)
+		error = stat_found(&walk, &st);
+	return error ? error : user_write(user_st, &st, sizeof(st));
 }
 
 SYSCALL(newfstatat)(int at, const char *path, struct stat *st, int flags)
@@ -118,8 +121,11 @@ static struct statx_time statx_time(struct timespec time)
 	return (struct statx_time){ time.tv_sec, time.tv_nsec, 0 };
 }
 
-SYSCALL(statx)(int at, const char *path, int flags, unsigned mask, struct linux_statx *result)
+SYSCALL(statx)
+(int at, const char *user_path, int flags, unsigned mask, struct linux_statx *user_result)
 {
+	struct linux_statx result = { 0 };
+	char path[PATH_MAX];
 	struct walk walk;
 	struct stat st;
 	long error;
@@ -127,47 +133,49 @@ SYSCALL(statx)(int at, const char *path, int flags, unsigned mask, struct linux_
 	if ((mask & RESERVED_BIT) || (flags & ~(STAT_FLAGS | SYNC_TYPE_BITS)) ||
 	    (flags & SYNC_TYPE_BITS) == SYNC_TYPE_BITS)
 		return -EINVAL;
-	if (user_pointer_is_bad(result))
-		return -EFAULT;
-	error = walk_path_or_file(at, path, flags, &walk);
+	error = path_read(path, user_path);
+	if (!error)
+		error = walk_path_or_file(at, path, flags, &walk);
 	if (!error)
 		error = stat_found(&walk, &st);
 	if (error)
 		return error;
-	memset(result, 0, sizeof(*result));
-	result->mask = BASIC_STATS;
-	result->blksize = st.st_blksize;
-	result->nlink = st.st_nlink;
-	result->uid = st.st_uid;
-	result->gid = st.st_gid;
-	result->mode = st.st_mode;
-	result->ino = st.st_ino;
-	result->size = st.st_size;
-	result->blocks = st.st_blocks;
-	result->atime = statx_time(st.st_atim);
-	result->ctime = statx_time(st.st_ctim);
-	result->mtime = statx_time(st.st_mtim);
-	result->rdev_major = major(st.st_rdev);
-	result->rdev_minor = minor(st.st_rdev);
-	result->dev_minor = st.st_dev;
+	result.mask = BASIC_STATS;
+	result.blksize = st.st_blksize;
+	result.nlink = st.st_nlink;
+	result.uid = st.st_uid;
+	result.gid = st.st_gid;
+	result.mode = st.st_mode;
+	result.ino = st.st_ino;
+	result.size = st.st_size;
+	result.blocks = st.st_blocks;
+	result.atime = statx_time(st.st_atim);
+	result.ctime = statx_time(st.st_ctim);
+	result.mtime = statx_time(st.st_mtim);
+	result.rdev_major = major(st.st_rdev);
+	result.rdev_minor = minor(st.st_rdev);
+	result.dev_minor = st.st_dev;
 	if (!walk.file) {
-		result->mask |= BIRTH_TIME;
-		result->btime = (struct statx_time){ walk.inode->born_ns / NS_PER_S,
-						     walk.inode->born_ns % NS_PER_S, 0 };
+		result.mask |= BIRTH_TIME;
+		result.btime = (struct statx_time){ walk.inode->born_ns / NS_PER_S,
+						    walk.inode->born_ns % NS_PER_S, 0 };
 	}
-	return 0;
+	return user_write(user_result, &result, sizeof(result));
 }
 
 /* ---- access: everybody may do everything, but run what nobody may run ---- */
 
-static long access_path(int at, const char *path, int mode, int flags)
+static long access_path(int at, const char *user_path, int mode, int flags)
 {
+	char path[PATH_MAX];
 	struct walk walk;
 	int error;
 
 	if (mode & ~(R_OK | W_OK | X_OK))
 		return -EINVAL;
-	error = walk_path_or_file(at, path, flags, &walk);
+	error = path_read(path, user_path);
+	if (!error)
+		error = walk_path_or_file(at, path, flags, &walk);
 	if (error || walk.file)
 		return error;
 	if ((mode & W_OK) && walk.inode->volume != VOLUME_RAM &&
@@ -198,23 +206,26 @@ SYSCALL(access)(const char *path, int mode)
 
 /* ---- links ---- */
 
-SYSCALL(readlinkat)(int at, const char *path, char *buffer, int size)
+SYSCALL(readlinkat)(int at, const char *user_path, char *buffer, int size)
 {
+	char path[PATH_MAX];
 	struct walk walk;
 	int error;
 
 	if (size <= 0)
 		return -EINVAL;
-	if (user_buffer_is_bad(buffer, size))
-		return -EFAULT;
+	error = path_read(path, user_path);
 	/* An empty path is the link that `at` names itself, opened with O_PATH and O_NOFOLLOW. */
-	error = walk_path_or_file(at, path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, &walk);
+	if (!error)
+		error = walk_path_or_file(at, path, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, &walk);
 	if (!error && !*path && (at == AT_FDCWD || walk.file || !inode_is(walk.inode, S_IFLNK)))
 		error = -ENOENT;
 	if (error)
 		return error;
 	if (walk.file || !inode_is(walk.inode, S_IFLNK))
 		return -EINVAL;
+	if (user_range_is_bad(buffer, size))
+		return -EFAULT;
 	return read_link(walk.inode, walk.number, buffer, size);
 }
 
@@ -229,35 +240,36 @@ SYSCALL(readlink)(const char *path, char *buffer, int size)
 #define PROC_SUPER_MAGIC 0x9fa0
 #define SYSFS_MAGIC 0x62656572
 
-static long stat_volume(unsigned volume, struct statfs *result)
+static long stat_volume(unsigned volume, struct statfs *user_result)
 {
+	struct statfs result = { 0 };
 	size_t free = frame_free_count(), reserve = fs_reserve_pages();
 
-	memset(result, 0, sizeof(*result));
-	result->f_type = volume == VOLUME_PROC	? PROC_SUPER_MAGIC
-			 : volume == VOLUME_SYS ? SYSFS_MAGIC
-						: TMPFS_MAGIC;
-	result->f_bsize = result->f_frsize = PAGE_SIZE;
-	result->f_namelen = NAME_LENGTH_MAX;
-	result->f_fsid.__val[0] = volume;
-	if (volume != VOLUME_RAM)
-		return 0;
-	result->f_blocks = frame_total();
-	result->f_bfree = result->f_bavail = free > reserve ? free - reserve : 0;
-	result->f_files = INODES_MAX;
-	result->f_ffree = INODES_MAX - inode_count();
-	return 0;
+	result.f_type = volume == VOLUME_PROC  ? PROC_SUPER_MAGIC
+			: volume == VOLUME_SYS ? SYSFS_MAGIC
+					       : TMPFS_MAGIC;
+	result.f_bsize = result.f_frsize = PAGE_SIZE;
+	result.f_namelen = NAME_LENGTH_MAX;
+	result.f_fsid.__val[0] = volume;
+	if (volume == VOLUME_RAM) {
+		result.f_blocks = frame_total();
+		result.f_bfree = result.f_bavail = free > reserve ? free - reserve : 0;
+		result.f_files = INODES_MAX;
+		result.f_ffree = INODES_MAX - inode_count();
+	}
+	return user_write(user_result, &result, sizeof(result));
 }
 
-SYSCALL(statfs)(const char *path, struct statfs *result)
+SYSCALL(statfs)(const char *user_path, struct statfs *result)
 {
+	char path[PATH_MAX];
 	struct walk walk;
-	int error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
+	int error = path_read(path, user_path);
 
+	if (!error)
+		error = walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk);
 	if (error)
 		return error;
-	if (user_pointer_is_bad(result))
-		return -EFAULT;
 	return stat_volume(walk.file ? VOLUME_RAM : walk.inode->volume, result);
 }
 
@@ -268,7 +280,5 @@ SYSCALL(fstatfs)(int fd, struct statfs *result)
 
 	if (!file)
 		return -EBADF;
-	if (user_pointer_is_bad(result))
-		return -EFAULT;
 	return stat_volume(inode ? inode->volume : VOLUME_RAM, result);
 }

@@ -3,7 +3,7 @@
  * paths by recursion, directories and contents as arrays. Results, errors, attributes and contents
  * have to agree, and in the end all memory has to be back.
  *
- * links: posix/fs/pages.c posix/fs/inode.c posix/fs/directory.c posix/fs/tree.c posix/fs/lookup.c
+ * links: posix/user_memory.c posix/fs/pages.c posix/fs/inode.c posix/fs/directory.c posix/fs/tree.c posix/fs/lookup.c
  * links: posix/fs/make.c posix/fs/regular_file.c posix/fs/open_file.c posix/fs/open_calls.c
  * links: posix/fs/name_calls.c posix/fs/stat_calls.c posix/fs/attribute_calls.c posix/file/fd_table.c
  * links: mm/frame.c mm/object.c smp/epoch.c tests/host/fake_memory.c tests/host/fs_fakes.c

@@ -3,7 +3,7 @@
  * after it succeed; then one in which all after it fail, too. Calls may then say so; nothing breaks,
  * and in the end nothing is lost.
  *
- * links: posix/fs/pages.c posix/fs/inode.c posix/fs/directory.c posix/fs/tree.c posix/fs/lookup.c
+ * links: posix/user_memory.c posix/fs/pages.c posix/fs/inode.c posix/fs/directory.c posix/fs/tree.c posix/fs/lookup.c
  * links: posix/fs/make.c posix/fs/regular_file.c posix/fs/open_file.c posix/fs/open_calls.c
  * links: posix/fs/name_calls.c posix/fs/stat_calls.c posix/fs/attribute_calls.c posix/file/fd_table.c
  * links: smp/epoch.c tests/host/fake_memory.c tests/host/fs_fakes.c

@@ -126,7 +126,7 @@ static void give_up(const char *what, long value)
 
 static int try_name(const char *path, struct walk *walk)
 {
-	return walk_name(AT_FDCWD, path, WALK_KERNEL, -EINVAL, walk);
+	return walk_name(AT_FDCWD, path, 0, -EINVAL, walk);
 }
 
 static void change(unsigned *random)
@@ -176,7 +176,7 @@ static void look(unsigned *random)
 
 	snprintf(path, sizeof(path), "/tmp/d%u/../d%u/%u", next_random(random) % 2,
 		 next_random(random) % 2, next_random(random) % 40);
-	if (walk_path(AT_FDCWD, path, WALK_FOLLOW | WALK_KERNEL, &walk))
+	if (walk_path(AT_FDCWD, path, WALK_FOLLOW, &walk))
 		return;
 	if (!inode_reference(walk.inode))
 		return;
@@ -199,7 +199,7 @@ static void share(void)
 	struct stat st;
 
 	if (fs_make_file("/tmp/shared", 0600, "x", 1) ||
-	    walk_path(AT_FDCWD, "/tmp/shared", WALK_KERNEL, &walk))
+	    walk_path(AT_FDCWD, "/tmp/shared", 0, &walk))
 		give_up("a shared file", 0);
 	if (inode_reference(walk.inode) && open_inode(walk.inode, walk.number, O_RDONLY, &file))
 		give_up("open", 0);
@@ -245,7 +245,7 @@ static void list(void)
 	const struct entry *entry;
 	unsigned seen = 0;
 
-	if (walk_path(AT_FDCWD, "/tmp/d0", WALK_FOLLOW | WALK_KERNEL, &walk))
+	if (walk_path(AT_FDCWD, "/tmp/d0", WALK_FOLLOW, &walk))
 		give_up("the directory is gone", 0);
 	for (uint32_t at = 0; (entry = directory_next(&walk.inode->directory, &at)); at++)
 		seen += entry->length;
@@ -295,7 +295,7 @@ static void run_core(void)
 			struct walk walk;
 
 			look_at_shared();
-			if (walk_path(AT_FDCWD, "/tmp/d2/7", WALK_KERNEL, &walk) == 0 &&
+			if (walk_path(AT_FDCWD, "/tmp/d2/7", 0, &walk) == 0 &&
 			    !inode_is(walk.inode, S_IFLNK))
 				give_up("a link's type", (long)walk.inode->mode);
 		}
