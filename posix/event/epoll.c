@@ -3,6 +3,7 @@
  */
 #include "posix/event/epoll.h"
 #include "posix/event/epoll_nesting.h"
+#include "posix/user_memory.h"
 
 #include "lavra/console.h"
 #include "mm/object.h"
@@ -17,6 +18,9 @@
 
 #define FLAG_BITS (EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE)
 #define ALWAYS (EPOLLERR | EPOLLHUP)
+
+_Static_assert(sizeof(struct epoll_event) == 12 && offsetof(struct epoll_event, data) == 4,
+	       "user_store_12()");
 
 /* Requests, from the set's core to the file's. */
 #define ATTACH 1u
@@ -488,7 +492,7 @@ int epoll_collect(struct epoll *epoll, struct epoll_event *events, int max)
 {
 	const struct list *last = epoll->ready.prev; /* those that are told go behind it */
 	struct list *link;
-	int n = 0;
+	int n = 0, result = 0;
 
 	assert_on_core(epoll->file.home);
 	if (unlikely(!list_is_empty(&epoll->ask)))
@@ -499,8 +503,10 @@ int epoll_collect(struct epoll *epoll, struct epoll_event *events, int max)
 		uint32_t now = events_now(item);
 
 		if (now) {
-			events[n].events = now;
-			events[n].data.u64 = item->data;
+			if (unlikely(!user_store_12(&events[n], now, item->data))) {
+				result = -EFAULT;
+				break;
+			}
 			n++;
 			told(epoll, item);
 		} else {
@@ -510,9 +516,12 @@ int epoll_collect(struct epoll *epoll, struct epoll_event *events, int max)
 			break;
 	}
 	/* Another thread that waits may take the rest. */
-	if (unlikely(!list_is_empty(&epoll->file.watches)) && n && !list_is_empty(&epoll->ready))
+	if (unlikely(!list_is_empty(&epoll->file.watches)) && (n || result) &&
+	    !list_is_empty(&epoll->ready))
 		file_notify(&epoll->file, EPOLLIN | EPOLLRDNORM);
-	return unlikely(n == 0 && epoll->unanswered) ? -EAGAIN : n;
+	if (likely(n))
+		return n;
+	return epoll->unanswered && !result ? -EAGAIN : result;
 }
 
 static uint32_t epoll_events(struct file *file)

@@ -45,6 +45,7 @@ struct epoll_event;
  * true or not, as readiness is: who begins to wait for it after the last answer does not wait. */
 #define EPOLL_SETTLED (1u << 18)
 
-/* Home core: up to `max` events. 0: none are known. -EAGAIN: none are known yet, but answers from
- * other cores are under way; with the last of them the file has EPOLLIN, or EPOLL_SETTLED alone. */
+/* Home core: up to `max` events, to memory that may be the application's. 0: none are known. -EAGAIN: none
+ * are known yet, but answers from other cores are under way; with the last of them the file has EPOLLIN,
+ * or EPOLL_SETTLED alone. -EFAULT: the first has no place, and is not told. */
 int epoll_collect(struct epoll *epoll, struct epoll_event *events, int max);

@@ -11,6 +11,7 @@
 #include "sched/thread.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/epoll.h>
 
 static long create(bool close_on_exec)
@@ -88,6 +89,8 @@ SYSCALL(epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *even
 	struct control control = { .file = file, .operation = operation, .fd = fd };
 	long result = -EBADF;
 
+	if (operation != EPOLL_CTL_DEL && user_read(&control.event, event, sizeof(*event)))
+		return -EFAULT;
 	if (!set || !file)
 		return -EBADF;
 	control.epoll = epoll_of(set);
@@ -97,12 +100,10 @@ SYSCALL(epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *even
 	if (!file->operations->events)
 		return -EPERM;
 	if (operation != EPOLL_CTL_DEL) {
-		if (user_pointer_is_bad(event))
-			return -EFAULT;
-		control.event = *event;
-		if ((event->events & EPOLLEXCLUSIVE) &&
-		    (operation == EPOLL_CTL_MOD || (event->events & ~EXCLUSIVE_BITS) ||
-		     epoll_of(file)))
+		uint32_t events = control.event.events;
+
+		if ((events & EPOLLEXCLUSIVE) &&
+		    (operation == EPOLL_CTL_MOD || (events & ~EXCLUSIVE_BITS) || epoll_of(file)))
 			return -EINVAL;
 	}
 	if (likely(set->home == this_core && file->home == this_core))
@@ -148,7 +149,7 @@ static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll
 		int waited;
 
 		n = file_call(file, collect_at_home, &collect);
-		if (n > 0 || (n == 0 && deadline_ns == NO_WAIT))
+		if (n > 0 || n == -EFAULT || (n == 0 && deadline_ns == NO_WAIT))
 			break;
 		/* Without a wish to wait, only for answers that are under way: not exclusively, or
 		 * the news that they are there may go to another thread, which waits for events. */
@@ -165,24 +166,28 @@ static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll
 	return n;
 }
 
+#define EVENTS_MAX (INT_MAX / sizeof(struct epoll_event)) /* as Linux */
+
 /* A first look. Returns what a call returns, or -EAGAIN: wait. */
 static inline long look(int epoll_fd, struct epoll_event *events, int max, struct file **file)
 {
 	struct epoll *epoll;
 
 	core_poll();
+	if (unlikely((unsigned)max - 1 >= EVENTS_MAX))
+		return -EINVAL;
+	if (unlikely(user_range_is_bad(events, (unsigned)max * sizeof(*events))))
+		return -EFAULT;
 	*file = fd_lookup(epoll_fd);
 	if (unlikely(!*file))
 		return -EBADF;
 	epoll = epoll_of(*file);
-	if (unlikely(!epoll || max <= 0))
+	if (unlikely(!epoll))
 		return -EINVAL;
-	if (unlikely(user_pointer_is_bad(events)))
-		return -EFAULT;
 	if (likely((*file)->home == this_core)) {
 		int n = epoll_collect(epoll, events, max);
 
-		if (likely(n > 0))
+		if (likely(n > 0 || n == -EFAULT))
 			return n;
 	}
 	return -EAGAIN;
@@ -241,14 +246,20 @@ SYSCALL(epoll_pwait)
 }
 
 SYSCALL(epoll_pwait2)
-(int epoll_fd, struct epoll_event *events, int max, const struct timespec *timeout,
+(int epoll_fd, struct epoll_event *events, int max, const struct timespec *user_timeout,
  const uint64_t *mask, size_t mask_size)
 {
-	if (timeout && user_pointer_is_bad(timeout))
-		return -EFAULT;
-	if (timeout && timespec_is_bad(timeout))
-		return -EINVAL;
+	struct timespec timeout;
+	uint64_t deadline_ns = FOREVER;
+
+	if (user_timeout) {
+		if (user_read(&timeout, user_timeout, sizeof(timeout)))
+			return -EFAULT;
+		if (timespec_is_bad(&timeout))
+			return -EINVAL;
+		deadline_ns = deadline_of(&timeout);
+	}
 	if (mask)
-		return wait_with_mask(epoll_fd, events, max, deadline_of(timeout), mask, mask_size);
-	return signal_finish(wait_with_deadline(epoll_fd, events, max, deadline_of(timeout)));
+		return wait_with_mask(epoll_fd, events, max, deadline_ns, mask, mask_size);
+	return signal_finish(wait_with_deadline(epoll_fd, events, max, deadline_ns));
 }

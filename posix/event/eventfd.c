@@ -6,13 +6,13 @@
  */
 #include "posix/file/file.h"
 #include "posix/syscall.h"
+#include "posix/user_memory.h"
 
 #include "mm/object.h"
 #include "lavra/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -47,12 +47,13 @@ static void post_arrived(struct parcel *parcel)
 	file_notify(&event->file, EPOLLIN | EPOLLRDNORM);
 }
 
-static bool take_value(const struct iovec *iov, unsigned niov, uint64_t *value)
+static inline int take_value(const struct iovec *iov, unsigned niov, uint64_t *value)
 {
 	if (niov != 1 || iov->iov_len < sizeof(*value))
-		return false;
-	memcpy(value, iov->iov_base, sizeof(*value));
-	return *value != UINT64_MAX;
+		return -EINVAL;
+	if (unlikely(!user_copy_8(value, iov->iov_base)))
+		return -EFAULT;
+	return *value == UINT64_MAX ? -EINVAL : 0;
 }
 
 static ssize_t counter_write(struct file *file, const struct iovec *iov, unsigned niov,
@@ -60,9 +61,10 @@ static ssize_t counter_write(struct file *file, const struct iovec *iov, unsigne
 {
 	struct eventfd *event = container_of(file, struct eventfd, file);
 	uint64_t value;
+	int error = take_value(iov, niov, &value);
 
-	if (!take_value(iov, niov, &value))
-		return -EINVAL;
+	if (error)
+		return error;
 	if (value > COUNT_MAX - event->count)
 		return -EAGAIN;
 	event->count += value;
@@ -75,9 +77,10 @@ static ssize_t counter_write_remote(struct file *file, const struct iovec *iov, 
 {
 	struct eventfd *event = container_of(file, struct eventfd, file);
 	uint64_t value;
+	int error = take_value(iov, niov, &value);
 
-	if (!take_value(iov, niov, &value))
-		return -EINVAL;
+	if (error)
+		return error;
 	if (value == 0 || value > POSTED_MAX ||
 	    __atomic_load_n(&event->posted, __ATOMIC_RELAXED) > COUNT_MAX / 2)
 		return -EXDEV;
@@ -98,8 +101,9 @@ static ssize_t counter_read(struct file *file, const struct iovec *iov, unsigned
 	if (!event->count)
 		return -EAGAIN;
 	value = event->semaphore ? 1 : event->count;
+	if (unlikely(!user_copy_8(iov->iov_base, &value)))
+		return -EFAULT;
 	event->count -= value;
-	memcpy(iov->iov_base, &value, sizeof(value));
 	file_notify(file, EPOLLOUT | EPOLLWRNORM);
 	return sizeof(value);
 }

@@ -8,7 +8,9 @@
 #include "posix/time/timeout.h"
 #include "posix/user_memory.h"
 
+#include "arch/arch.h"
 #include "lavra/console.h"
+#include "mm/frame.h"
 #include "mm/object.h"
 #include "sched/thread.h"
 
@@ -17,6 +19,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+
+/* A list of as many as there can be descriptors. */
+#define BIG_ORDER 7u
+
+_Static_assert((PAGE_SIZE << BIG_ORDER) >= FD_MAX * sizeof(struct pollfd), "poll() of all");
 
 /* What poll() calls its bits, epoll does too. */
 _Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLERR == EPOLLERR &&
@@ -119,32 +126,98 @@ static long poll_until(struct pollfd *entries, unsigned count, uint64_t deadline
 	return ready;
 }
 
-static long check_entries(const struct pollfd *entries, unsigned long count)
+/* The application's list, copied: what the wait rests on is read once. */
+struct entries {
+	struct pollfd *each;
+	unsigned count;
+	struct pollfd few[16];
+};
+
+static void free_entries(struct entries *entries)
 {
-	if (count > fd_limit())
-		return -EINVAL;
-	return user_buffer_is_bad(entries, count * sizeof(*entries)) ? -EFAULT : 0;
+	if (entries->each == entries->few)
+		return;
+	if (entries->count * sizeof(struct pollfd) <= OBJECT_MAX)
+		object_free(entries->each);
+	else
+		frame_free(virt_to_phys(entries->each), BIG_ORDER);
 }
 
-SYSCALL(poll)(struct pollfd *entries, unsigned long count, int timeout_ms)
+/* Room for `count` of them. False without memory. */
+static bool make_entries(struct entries *entries, unsigned count)
 {
-	long result = check_entries(entries, count);
+	paddr_t frames;
+
+	entries->count = count;
+	entries->each = entries->few;
+	if (count <= array_size(entries->few))
+		return true;
+	if (count * sizeof(struct pollfd) <= OBJECT_MAX) {
+		entries->each = object_alloc(count * sizeof(struct pollfd));
+		return entries->each;
+	}
+	frames = frame_alloc(BIG_ORDER);
+	entries->each = frames ? phys_to_virt(frames) : NULL;
+	return entries->each;
+}
+
+static long read_entries(struct entries *entries, const struct pollfd *from, unsigned long count)
+{
+	size_t size = count * sizeof(*from);
+
+	if (count > fd_limit())
+		return -EINVAL;
+	if (user_range_is_bad(from, size))
+		return -EFAULT;
+	if (!make_entries(entries, (unsigned)count))
+		return -ENOMEM;
+	if (user_copy(entries->each, from, size))
+		return 0;
+	free_entries(entries);
+	return -EFAULT;
+}
+
+/* What was found goes back, and nothing else: another thread may change the rest. Frees the copy. */
+static long put_entries(struct entries *entries, struct pollfd *to, long result)
+{
+	for (unsigned i = 0; i < entries->count; i++) {
+		if (!user_copy_2(&to[i].revents, &entries->each[i].revents)) {
+			result = -EFAULT;
+			break;
+		}
+	}
+	free_entries(entries);
+	return result;
+}
+
+SYSCALL(poll)(struct pollfd *list, unsigned long count, int timeout_ms)
+{
+	struct entries entries;
+	long result = read_entries(&entries, list, count);
 
 	if (result)
 		return result;
-	return signal_finish(poll_until(entries, count, deadline_in_ms(timeout_ms)));
+	result = poll_until(entries.each, entries.count, deadline_in_ms(timeout_ms));
+	return signal_finish(put_entries(&entries, list, result));
 }
 
-/* The time left goes back to the caller, as Linux does and musl hides. */
+static struct timespec time_left(uint64_t deadline_ns)
+{
+	uint64_t now = clock_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+
+	return (struct timespec){ left / NS_PER_S, left % NS_PER_S };
+}
+
+/* The time left goes back to the caller, as Linux does and musl hides; as there it is no error if it
+ * cannot. */
 static void put_time_left(struct timespec *timeout, uint64_t deadline_ns)
 {
-	uint64_t now = clock_ns(), left;
+	struct timespec left;
 
 	if (!timeout || deadline_ns == FOREVER)
 		return;
-	left = deadline_ns > now ? deadline_ns - now : 0;
-	timeout->tv_sec = left / NS_PER_S;
-	timeout->tv_nsec = left % NS_PER_S;
+	left = time_left(deadline_ns);
+	(void)!user_write(timeout, &left, sizeof(left));
 }
 
 static long poll_with_mask(struct pollfd *entries, unsigned count, uint64_t deadline_ns,
@@ -161,28 +234,35 @@ static long poll_with_mask(struct pollfd *entries, unsigned count, uint64_t dead
 	return result;
 }
 
-static long check_timeout(const struct timespec *timeout)
+static long read_timeout(const struct timespec *timeout, uint64_t *deadline_ns)
 {
+	struct timespec time;
+
+	*deadline_ns = FOREVER;
 	if (!timeout)
 		return 0;
-	if (user_pointer_is_bad(timeout))
+	if (user_read(&time, timeout, sizeof(time)))
 		return -EFAULT;
-	return timespec_is_bad(timeout) ? -EINVAL : 0;
+	if (timespec_is_bad(&time))
+		return -EINVAL;
+	*deadline_ns = deadline_of(&time);
+	return 0;
 }
 
 SYSCALL(ppoll)
-(struct pollfd *entries, unsigned long count, struct timespec *timeout, const uint64_t *mask,
+(struct pollfd *list, unsigned long count, struct timespec *timeout, const uint64_t *mask,
  size_t mask_size)
 {
-	long result = check_entries(entries, count);
+	struct entries entries;
 	uint64_t deadline_ns;
+	long result = read_timeout(timeout, &deadline_ns);
 
 	if (!result)
-		result = check_timeout(timeout);
+		result = read_entries(&entries, list, count);
 	if (result)
 		return result;
-	deadline_ns = deadline_of(timeout);
-	result = poll_with_mask(entries, count, deadline_ns, mask, mask_size);
+	result = poll_with_mask(entries.each, entries.count, deadline_ns, mask, mask_size);
+	result = put_entries(&entries, list, result);
 	put_time_left(timeout, deadline_ns);
 	return signal_finish(result);
 }
@@ -192,16 +272,32 @@ SYSCALL(ppoll)
 #define READ_EVENTS (POLLRDNORM | POLLIN | POLLHUP | POLLERR)
 #define WRITE_EVENTS (POLLWRNORM | POLLOUT | POLLERR)
 
-static bool in_set(const fd_set *set, int fd)
+struct sets {
+	fd_set reads, writes, excepts;
+};
+
+/* As many bytes as Linux looks at: whole words. */
+static size_t set_bytes(int limit)
 {
-	return set && FD_ISSET(fd, set);
+	return align_up((size_t)limit, 64ul) / 8;
 }
 
-static short wanted_of(int fd, const fd_set *reads, const fd_set *writes, const fd_set *excepts)
+static long read_set(fd_set *set, const fd_set *from, size_t size)
 {
-	return (in_set(reads, fd) ? POLLIN | POLLRDNORM : 0) |
-	       (in_set(writes, fd) ? POLLOUT | POLLWRNORM : 0) |
-	       (in_set(excepts, fd) ? POLLPRI : 0);
+	memset(set, 0, sizeof(*set));
+	return from ? user_read(set, from, size) : 0;
+}
+
+static long write_set(fd_set *to, const fd_set *set, size_t size)
+{
+	return to ? user_write(to, set, size) : 0;
+}
+
+static short wanted_of(int fd, const struct sets *sets)
+{
+	return (FD_ISSET(fd, &sets->reads) ? POLLIN | POLLRDNORM : 0) |
+	       (FD_ISSET(fd, &sets->writes) ? POLLOUT | POLLWRNORM : 0) |
+	       (FD_ISSET(fd, &sets->excepts) ? POLLPRI : 0);
 }
 
 /* Keep `fd` in the set only if one of `events` is true. Returns whether it stays. */
@@ -213,58 +309,68 @@ static bool keep(fd_set *set, int fd, bool asked, short revents, int events)
 	return false;
 }
 
-static long select_entries(struct pollfd *entries, unsigned count, fd_set *reads, fd_set *writes,
-			   fd_set *excepts, uint64_t deadline_ns, const uint64_t *mask,
-			   size_t mask_size)
+static long select_entries(const struct entries *entries, struct sets *sets, uint64_t deadline_ns,
+			   const uint64_t *mask, size_t mask_size)
 {
-	long result = poll_with_mask(entries, count, deadline_ns, mask, mask_size);
+	long result = poll_with_mask(entries->each, entries->count, deadline_ns, mask, mask_size);
 	long bits = 0;
 
 	if (result < 0)
 		return result;
-	for (unsigned i = 0; i < count; i++) {
-		short events = entries[i].events, revents = entries[i].revents;
-		int fd = entries[i].fd;
+	for (unsigned i = 0; i < entries->count; i++) {
+		short events = entries->each[i].events, revents = entries->each[i].revents;
+		int fd = entries->each[i].fd;
 
 		if (revents & POLLNVAL)
 			return -EBADF;
-		bits += keep(reads, fd, events & POLLIN, revents, READ_EVENTS);
-		bits += keep(writes, fd, events & POLLOUT, revents, WRITE_EVENTS);
-		bits += keep(excepts, fd, events & POLLPRI, revents, POLLPRI);
+		bits += keep(&sets->reads, fd, events & POLLIN, revents, READ_EVENTS);
+		bits += keep(&sets->writes, fd, events & POLLOUT, revents, WRITE_EVENTS);
+		bits += keep(&sets->excepts, fd, events & POLLPRI, revents, POLLPRI);
 	}
 	return bits;
+}
+
+static long select_sets(int limit, struct sets *sets, uint64_t deadline_ns, const uint64_t *mask,
+			size_t mask_size)
+{
+	struct entries entries;
+	unsigned count = 0, i = 0;
+	long result;
+
+	for (int fd = 0; fd < limit; fd++)
+		count += wanted_of(fd, sets) != 0;
+	if (!make_entries(&entries, count))
+		return -ENOMEM;
+	for (int fd = 0; fd < limit; fd++) {
+		short wanted = wanted_of(fd, sets);
+
+		if (wanted)
+			entries.each[i++] = (struct pollfd){ .fd = fd, .events = wanted };
+	}
+	result = select_entries(&entries, sets, deadline_ns, mask, mask_size);
+	free_entries(&entries);
+	return result;
 }
 
 static long select_until(int limit, fd_set *reads, fd_set *writes, fd_set *excepts,
 			 uint64_t deadline_ns, const uint64_t *mask, size_t mask_size)
 {
-	struct pollfd few[16], *entries = few;
-	unsigned count = 0, i = 0;
+	struct sets sets;
+	size_t size;
 	long result;
 
 	if (limit < 0)
 		return -EINVAL;
 	limit = min(limit, FD_SETSIZE);
-	if ((reads && user_pointer_is_bad(reads)) || (writes && user_pointer_is_bad(writes)) ||
-	    (excepts && user_pointer_is_bad(excepts)))
+	size = set_bytes(limit);
+	if (read_set(&sets.reads, reads, size) || read_set(&sets.writes, writes, size) ||
+	    read_set(&sets.excepts, excepts, size))
 		return -EFAULT;
-	for (int fd = 0; fd < limit; fd++)
-		count += wanted_of(fd, reads, writes, excepts) != 0;
-	if (count > array_size(few)) {
-		entries = object_alloc(count * sizeof(*entries));
-		if (!entries)
-			return -ENOMEM;
-	}
-	for (int fd = 0; fd < limit; fd++) {
-		short wanted = wanted_of(fd, reads, writes, excepts);
-
-		if (wanted)
-			entries[i++] = (struct pollfd){ .fd = fd, .events = wanted };
-	}
-	result =
-	    select_entries(entries, count, reads, writes, excepts, deadline_ns, mask, mask_size);
-	if (entries != few)
-		object_free(entries);
+	result = select_sets(limit, &sets, deadline_ns, mask, mask_size);
+	if (result >= 0 &&
+	    (write_set(reads, &sets.reads, size) || write_set(writes, &sets.writes, size) ||
+	     write_set(excepts, &sets.excepts, size)))
+		return -EFAULT;
 	return result;
 }
 
@@ -272,20 +378,21 @@ SYSCALL(select)(int limit, fd_set *reads, fd_set *writes, fd_set *excepts, struc
 {
 	uint64_t deadline_ns = FOREVER;
 	struct timespec left;
+	struct timeval time;
 	long result;
 
 	if (timeout) {
-		if (user_pointer_is_bad(timeout))
+		if (user_read(&time, timeout, sizeof(time)))
 			return -EFAULT;
-		if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
+		if (time.tv_sec < 0 || time.tv_usec < 0)
 			return -EINVAL;
-		deadline_ns = deadline_in(timeout->tv_sec, timeout->tv_usec * NS_PER_US);
+		deadline_ns = deadline_in(time.tv_sec, time.tv_usec * NS_PER_US);
 	}
 	result = select_until(limit, reads, writes, excepts, deadline_ns, NULL, 0);
 	if (timeout && deadline_ns != FOREVER) {
-		put_time_left(&left, deadline_ns);
-		timeout->tv_sec = left.tv_sec;
-		timeout->tv_usec = left.tv_nsec / NS_PER_US;
+		left = time_left(deadline_ns);
+		time = (struct timeval){ left.tv_sec, left.tv_nsec / NS_PER_US };
+		(void)!user_write(timeout, &time, sizeof(time));
 	}
 	return signal_finish(result);
 }
@@ -297,18 +404,18 @@ struct pselect_mask { /* two arguments in one: Linux's pselect6 */
 
 SYSCALL(pselect6)
 (int limit, fd_set *reads, fd_set *writes, fd_set *excepts, struct timespec *timeout,
- const struct pselect_mask *mask)
+ const struct pselect_mask *user_mask)
 {
-	long result = check_timeout(timeout);
+	struct pselect_mask mask = { NULL, 0 };
 	uint64_t deadline_ns;
+	long result;
 
+	if (user_mask && user_read(&mask, user_mask, sizeof(mask)))
+		return -EFAULT;
+	result = read_timeout(timeout, &deadline_ns);
 	if (result)
 		return result;
-	if (mask && user_pointer_is_bad(mask))
-		return -EFAULT;
-	deadline_ns = deadline_of(timeout);
-	result = select_until(limit, reads, writes, excepts, deadline_ns, mask ? mask->mask : NULL,
-			      mask ? mask->size : 0);
+	result = select_until(limit, reads, writes, excepts, deadline_ns, mask.mask, mask.size);
 	put_time_left(timeout, deadline_ns);
 	return signal_finish(result);
 }
