@@ -138,10 +138,10 @@ SYSCALL(mincore)(vaddr_t address, size_t length, unsigned char *residency)
 
 	if (!is_aligned(address, PAGE_SIZE))
 		return -EINVAL;
+	if (user_range_is_bad(residency, npages))
+		return -EFAULT;
 	if (!area_is_mapped(address, length))
 		return -ENOMEM;
-	if (user_buffer_is_bad(residency, npages))
-		return -EFAULT;
 	/* Not straight into the caller's memory, since the areas are locked meanwhile. */
 	for (size_t done = 0; done < npages;) {
 		size_t count = min(npages - done, sizeof(pages));
@@ -149,7 +149,8 @@ SYSCALL(mincore)(vaddr_t address, size_t length, unsigned char *residency)
 
 		if (error)
 			return error;
-		memcpy(residency + done, pages, count);
+		if (!user_copy(residency + done, pages, count))
+			return -EFAULT;
 		done += count;
 	}
 	return 0;

@@ -84,34 +84,38 @@ static void refill(struct generator *g)
 	g->produced += POOL_BYTES;
 }
 
-void random_bytes(void *buffer, size_t length)
+size_t random_bytes(void *buffer, size_t length)
 {
 	struct generator *g =
 	    &generator; /* the kernel is not preempted: the same core throughout */
-	char *out = buffer;
+	size_t done = 0;
 
-	while (length) {
-		size_t part;
+	while (done < length) {
+		size_t part, copied;
 
 		if (g->produced == 0 || g->used == POOL_BYTES)
 			refill(g);
-		part = min(length, (size_t)(POOL_BYTES - g->used));
-		memcpy(out, g->pool + g->used, part);
+		part = min(length - done, (size_t)(POOL_BYTES - g->used));
+		copied = user_copy_some((char *)buffer + done, g->pool + g->used, part);
 		memset(g->pool + g->used, 0, part);
 		g->used += part;
-		out += part;
-		length -= part;
+		done += copied;
+		if (unlikely(copied < part))
+			break;
 	}
+	return done;
 }
 
-/* Never blocks and never short: the processor's generator needs no time to collect. */
+/* Never blocks: the processor's generator needs no time to collect. */
 SYSCALL(getrandom)(void *buffer, size_t length, unsigned flags)
 {
+	size_t done;
+
 	if (flags & ~(GRND_NONBLOCK | GRND_RANDOM))
 		return -EINVAL;
-	if (user_buffer_is_bad(buffer, length))
-		return -EFAULT;
 	length = min(length, 0x7ffff000ul); /* as much as any Linux call moves */
-	random_bytes(buffer, length);
-	return length;
+	if (user_range_is_bad(buffer, length))
+		return -EFAULT;
+	done = random_bytes(buffer, length);
+	return done || !length ? (long)done : -EFAULT;
 }

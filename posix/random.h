@@ -8,8 +8,9 @@
 
 #include "lavra/types.h"
 
-/* Any core, kernel context. */
-void random_bytes(void *buffer, size_t length);
+/* Any core, kernel context. Returns how many; fewer only if some of the buffer is the application's, and is
+ * not there. */
+size_t random_bytes(void *buffer, size_t length);
 
 /* The ChaCha20 block function (RFC 8439, 2.3): 16 words of state to 64 bytes. */
 void chacha20_block(const uint32_t state[16], uint8_t out[64]);

@@ -1,6 +1,7 @@
 #include "posix/elf/load.h"
 
 #include "posix/file/file.h"
+#include "posix/user_memory.h"
 
 #include "arch/arch.h"
 #include "mm/area.h"
@@ -97,11 +98,12 @@ static long map_contents(struct file *file, vaddr_t start, vaddr_t end, uint64_t
 
 /* What lies between the bytes of the file and the end of their last page is zero if the program can
  * expect it to be: behind the end of a segment it is whatever the file has there, as on Linux. */
-static void clear_tail(const struct elf_segment *segment, vaddr_t end_of_bytes,
+static long clear_tail(const struct elf_segment *segment, vaddr_t end_of_bytes,
 		       vaddr_t end_of_pages)
 {
-	if (segment->memory_size > segment->file_size)
-		memset((void *)end_of_bytes, 0, end_of_pages - end_of_bytes);
+	if (segment->memory_size == segment->file_size)
+		return 0;
+	return user_clear((void *)end_of_bytes, end_of_pages - end_of_bytes) ? 0 : -EFAULT;
 }
 
 static long load_segment(struct file *file, const struct elf_segment *segment, vaddr_t bias)
@@ -119,8 +121,9 @@ static long load_segment(struct file *file, const struct elf_segment *segment, v
 				     before + segment->file_size);
 		if (error)
 			return error;
-		clear_tail(segment, address + segment->file_size, contents_end);
-		error = area_protect(start, contents_end - start, (int)segment->protection);
+		error = clear_tail(segment, address + segment->file_size, contents_end);
+		if (!error)
+			error = area_protect(start, contents_end - start, (int)segment->protection);
 		if (error)
 			return error;
 	}

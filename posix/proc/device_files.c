@@ -4,11 +4,11 @@
 #include "posix/fs/open_file.h"
 #include "posix/fs/pseudo.h"
 #include "posix/random.h"
+#include "posix/user_memory.h"
 
 #include "mm/area.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -37,19 +37,30 @@ static ssize_t read_end(struct file *file, const struct iovec *iov, unsigned nio
 	return 0;
 }
 
+/* By a function that returns how many bytes it did, fewer if memory is not there. */
+static ssize_t fill(const struct iovec *iov, unsigned niov, size_t function(void *, size_t))
+{
+	ssize_t total = 0;
+
+	for (unsigned i = 0; i < niov; i++) {
+		size_t done = function(iov[i].iov_base, iov[i].iov_len);
+
+		total += (ssize_t)done;
+		if (done < iov[i].iov_len)
+			return total ? total : -EFAULT;
+	}
+	return total;
+}
+
 static ssize_t read_zeros(struct file *file, const struct iovec *iov, unsigned niov, int64_t offset)
 {
-	for (unsigned i = 0; i < niov; i++)
-		memset(iov[i].iov_base, 0, iov[i].iov_len);
-	return total_of(iov, niov);
+	return fill(iov, niov, user_clear_some);
 }
 
 static ssize_t read_random(struct file *file, const struct iovec *iov, unsigned niov,
 			   int64_t offset)
 {
-	for (unsigned i = 0; i < niov; i++)
-		random_bytes(iov[i].iov_base, iov[i].iov_len);
-	return total_of(iov, niov);
+	return fill(iov, niov, random_bytes);
 }
 
 static uint32_t always_ready(struct file *file)
