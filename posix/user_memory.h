@@ -101,23 +101,3 @@ static inline size_t user_clear_some(void *to, size_t length)
 
 /* Copy a string with its zero byte. Its length, -EFAULT, or -ENAMETOOLONG if it does not fit `size`. */
 long user_read_string(char *to, const char *from, size_t size);
-
-/* ---- the check of the first byte alone, where calls still use it ---- */
-
-static inline bool user_pointer_is_bad(const void *pointer)
-{
-#ifdef LAVRA_HOST_TEST
-	return (vaddr_t)pointer < PAGE_SIZE;
-#else
-	vaddr_t address = (vaddr_t)pointer;
-
-	/* Kernel stacks are no mistake: a system call makes another one with variables of its own. */
-	return (address - USER_START >= USER_END - USER_START && address < KVA_START) ||
-	       !user_can_read(pointer);
-#endif
-}
-
-static inline bool user_buffer_is_bad(const void *buffer, size_t length)
-{
-	return length && (user_pointer_is_bad(buffer) || length > USER_END);
-}

@@ -21,9 +21,9 @@
 /* Deep enough for the network stack and a system call's work; interrupts have stacks of their own. */
 #define KERNEL_STACK_PAGES 8
 
-/* Of application threads, for `syscall` instructions: as deep as Linux's; a third of it was the most
- * that was ever seen in use. */
-#define SYSCALL_STACK_PAGES 4
+/* Of application threads, where their system calls run on stacks of the kernel's: Linux's size, of which a
+ * third was the most that was ever seen in use, and two pages for the paths that calls copy there. */
+#define SYSCALL_STACK_PAGES 6
 
 /* Here, and not in posix/, because a thread that blocks asks for it. */
 uint64_t process_signal_pending CACHE_ALIGNED;

@@ -8,12 +8,6 @@
 	.balign 16
 user_access_start:
 
-	.globl user_can_read
-user_can_read:
-	movzbl (%rdi), %eax
-	movl $1, %eax
-	ret
-
 /* As kernel_memcpy() (memory.S), and for its reasons. */
 	.set REPEAT_FROM, 512
 

@@ -11,11 +11,9 @@
 
 struct trap_frame;
 
-/* Can the byte be read? Maps it if an area promises it. Any context in which memory of the
- * application may be touched. */
-bool user_can_read(const void *address);
 /* Copy between the application's memory and the kernel's, or inside the former. Returns false if
- * some of it is not accessible; then part of it may have been copied. */
+ * some of it is not accessible; then part of it may have been copied. Any context in which memory of the
+ * application may be touched. */
 bool user_copy(void *to, const void *from, size_t len);
 bool user_copy_16(void *to, const void *from); /* two words */
 bool user_copy_8(void *to, const void *from); /* one access, if it is aligned */
