@@ -81,7 +81,8 @@ void fault_page(struct trap_frame *frame)
 	char what[160];
 	int signal, code;
 
-	if (frame->error & ERROR_RESERVED_BIT)
+	/* An application that makes up a trap may say so, too. */
+	if (frame->error & ERROR_RESERVED_BIT && !trap_is_application(frame))
 		panic_at(frame, "page table of 0x%lx is corrupt", fault.address);
 	if (fault.address >= USER_START && fault.address < USER_END && !panic_in_progress()) {
 		bool mended;
@@ -177,26 +178,50 @@ static int code_of(uint64_t vector)
 	return exceptions[vector].code;
 }
 
+/* Where an application is caught that jumped into an entry or a return (isolation.h), or, with a vector
+ * that it made up, behind one: no exception of its own, but as if it had touched what it may not. */
+static bool is_forged(const struct trap_frame *frame)
+{
+	if (frame->vector >= array_size(exceptions) || exceptions[frame->vector].name == NULL)
+		return true;
+#ifdef ISOLATION_NONE
+	return false;
+#else
+	return frame->vector == VECTOR_INVALID_INSTRUCTION &&
+	       frame->rip == (uint64_t)rights_violation;
+#endif
+}
+
+static void application_exception(struct trap_frame *frame)
+{
+	char what[80];
+	uint64_t address = 0;
+	int signal = SIGSEGV, code = SI_KERNEL;
+
+	if (is_forged(frame)) {
+		ksnprintf(what, sizeof(what),
+			  "forged trap, or a jump to an instruction that changes rights");
+	} else {
+		signal = exceptions[frame->vector].signal;
+		code = code_of(frame->vector);
+		if (exceptions[frame->vector].has_address)
+			address = frame->rip;
+		ksnprintf(what, sizeof(what), "%s (error code 0x%lx)",
+			  exceptions[frame->vector].name, frame->error);
+	}
+	if (!signal_fault(frame, signal, code, address))
+		trap_end_application(frame, signal, what);
+}
+
 void fault_other(struct trap_frame *frame)
 {
-	const char *name = NULL;
-	char what[80];
-
-	if (frame->vector < array_size(exceptions))
-		name = exceptions[frame->vector].name;
-	if (name == NULL)
-		panic_at(frame, "exception %lu", frame->vector);
 	if (trap_is_application(frame)) {
-		uint64_t address = exceptions[frame->vector].has_address ? frame->rip : 0;
-
-		if (signal_fault(frame, exceptions[frame->vector].signal, code_of(frame->vector),
-				 address))
-			return;
-	} else if (user_access_failed(frame)) {
-		return; /* an address that no page can have */
+		application_exception(frame);
+		return;
 	}
-	ksnprintf(what, sizeof(what), "%s (error code 0x%lx)", name, frame->error);
-	if (trap_is_application(frame))
-		trap_end_application(frame, exceptions[frame->vector].signal, what);
-	panic_at(frame, "%s", what);
+	if (frame->vector >= array_size(exceptions) || exceptions[frame->vector].name == NULL)
+		panic_at(frame, "exception %lu", frame->vector);
+	if (user_access_failed(frame))
+		return; /* an address that no page can have */
+	panic_at(frame, "%s (error code 0x%lx)", exceptions[frame->vector].name, frame->error);
 }

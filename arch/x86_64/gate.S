@@ -101,7 +101,7 @@ gate_call:
 
 	/* No target: whoever came here is the application still. */
 2:	movb $DOMAIN_APPLICATION, domain(%rip)
-	ud2
+	jmp rights_violation
 
 	/* There is a signal's handler to run, or another frame to return by. */
 3:	movl $SELECTOR_CODE, FRAME_CS(%rsp)

@@ -5,6 +5,7 @@
  * 22 words.
  */
 #include "arch/x86_64/isolation.h"
+#include "arch/x86_64/registers.h"
 #include "arch/x86_64/trap.h"
 
 /* The vectors with an error code, one bit each: 8, 10 to 14, 17, 21 (SDM volume 3, table 6-1), and
@@ -169,9 +170,11 @@ trap_isolated_entries:
 	wrpkru
 	testl %eax, %eax
 	jnz rights_violation
-	cli			/* for who did not come by a trap */
-	cld
 	movq trap_stacks + (\ist - 1) * 8(%rip), %rsp
+	/* For who did not come by a trap: no interrupts, and none of the flags that change how we run. Not
+	 * before the stack is ours, for this writes. */
+	pushq $RFLAGS_FIXED
+	popfq
 	pushq OPEN(\ist, 8)	/* ss */
 	pushq OPEN(\ist, 16)
 	pushq OPEN(\ist, 24)
@@ -202,6 +205,8 @@ trap_isolated_entries:
 	movq %rsp, %rdi
 	.endm
 
+	.globl trap_common
+trap_common:
 isolated_fault:
 	isolated_entry IST_FAULT
 	subq $FAULT_STACK_STEP, trap_stacks + (IST_FAULT - 1) * 8(%rip)
@@ -214,7 +219,8 @@ isolated_device:
 	call trap_interrupt
 	jmp isolated_return
 
-	/* Of these nothing returns: it might be to the middle of a change of rights. */
+	/* Of these nothing returns: it might be to the middle of a change of rights. Unless it is none of them,
+	 * but an application that jumped here with a vector that it likes better. */
 isolated_nmi:
 	isolated_entry IST_NMI
 	jmp isolated_end
@@ -225,7 +231,7 @@ isolated_machine_check:
 	isolated_entry IST_MACHINE_CHECK
 isolated_end:
 	call trap_exception
-	ud2
+	jmp isolated_return
 
 	/* rsp: the frame. */
 isolated_return:
@@ -287,6 +293,8 @@ isolated_return:
 	.globl rights_violation
 rights_violation:
 	ud2
+	.globl trap_common_end
+trap_common_end:
 
 	.section WINDOW_OPEN, "aw", @progbits
 	.balign 16

@@ -131,6 +131,10 @@ void trap_interrupt(struct trap_frame *frame)
 
 void trap_exception(struct trap_frame *frame)
 {
+	/* An application that has turned interrupts off, or jumped to where they are, has them again: its
+	 * page may come from another core, and its handler may take its time. */
+	if (trap_is_application(frame))
+		frame->rflags |= RFLAGS_IF;
 	switch (frame->vector) {
 	case 2:
 		apic_nmi(); /* does not return if another core panicked */

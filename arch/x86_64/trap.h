@@ -25,6 +25,7 @@
 #define TRAP_ENTRY_SIZE 16
 #define TRAP_OPEN_STACK_SIZE 128
 
+#define VECTOR_INVALID_INSTRUCTION 6
 /* What 32-bit Linux programs call: given to no device, and an exception here. */
 #define VECTOR_INT80 0x80
 
@@ -119,5 +120,7 @@ extern char trap_entries[];
 /* The same with isolation, and where the processor then pushes: the ends of its stacks. */
 extern char trap_isolated_entries[];
 extern char trap_open_stacks[];
+/* Where an application ends up that jumped to an instruction that changes rights. */
+extern char rights_violation[];
 
 #endif
