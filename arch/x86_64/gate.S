@@ -124,6 +124,8 @@ gate_call:
 	cli
 	movq %rsp, %rdi
 	jmp trap_resume
+	.globl gate_call_end
+gate_call_end:
 
 	.section WINDOW_OPEN, "aw", @progbits
 	.balign 8

@@ -5,6 +5,8 @@
 #include "arch/x86_64/isolation.h"
 
 	.section .text.rights, "ax", @progbits
+	.globl rights_text_start
+rights_text_start:
 
 /* void rights_write(uint32_t rights): without isolation. */
 	.globl rights_write
@@ -33,5 +35,7 @@ rights_keep_and_xrstor:
 	jnz rights_violation
 #endif
 	ret
+	.globl rights_text_end
+rights_text_end:
 
 	.section .note.GNU-stack, "", @progbits

@@ -123,6 +123,8 @@ isolated_registers:
 	cli
 	movq %rsp, %rdi
 	jmp trap_resume
+	.globl syscall_instruction_end
+syscall_instruction_end:
 
 	.section WINDOW_OPEN, "aw", @progbits
 	.balign 8
