@@ -78,6 +78,25 @@ def a_panic_tells_all_it_knows():
 
 
 @test
+def the_kernel_is_guarded_against_itself():
+    status, output = end("settled", cores=4)
+    equal(status, 125, "status; " + output)
+    says(output, "panic", "sys_ask_to_change_what_is_settled", "the page is read-only")
+    status, output = end("smash")
+    equal(status, 125, "status; " + output)
+    says(output, "panic", "stack smashed", "__stack_chk_fail")
+
+
+@test
+def a_kernel_stack_ends_at_a_guard_page():
+    status, output = end("kernel-stack")
+    # Without protection keys a system call runs on the application's stack.
+    if "isolation: application and kernel" in output:
+        equal(status, 125, "status; " + output)
+        says(output, "panic", "descend", "guard page of a kernel stack")
+
+
+@test
 def memory_that_runs_out_is_said():
     status, output = end("memory", memory="64M")
     check(status not in (0, 99), f"status {status}; {output}")

@@ -13,6 +13,9 @@
 
 long sys_ask_for_panic(void); /* kernel_panic.c */
 long sys_ask_for_failed_assertion(void);
+long sys_ask_to_change_what_is_settled(void);
+long sys_ask_for_stack_overflow(void);
+long sys_ask_for_smashed_stack(void);
 
 static volatile int sink;
 
@@ -110,6 +113,21 @@ static void fail_assertion_in_kernel(void)
 	sys_ask_for_failed_assertion();
 }
 
+static void change_what_is_settled(void)
+{
+	sys_ask_to_change_what_is_settled();
+}
+
+static void overflow_the_kernels_stack(void)
+{
+	sys_ask_for_stack_overflow();
+}
+
+static void smash_the_kernels_stack(void)
+{
+	sys_ask_for_smashed_stack();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -127,6 +145,9 @@ int main(int argc, char **argv)
 		{ "abort", abort },
 		{ "panic", panic_in_kernel },
 		{ "assertion", fail_assertion_in_kernel },
+		{ "settled", change_what_is_settled },
+		{ "kernel-stack", overflow_the_kernels_stack },
+		{ "smash", smash_the_kernels_stack },
 	};
 	const char *what = argc > 1 ? argv[1] : "";
 
