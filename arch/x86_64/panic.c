@@ -3,6 +3,7 @@
 #include "arch/arch.h"
 #include "arch/console.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/symbols.h"
 #include "lavra/console.h"
 #include "smp/core.h"
@@ -75,7 +76,8 @@ static void print_address(const char *before, uint64_t address)
 		kprintf("%s%016lx\n", before, address);
 }
 
-static bool can_read(uint64_t address)
+/* Of an application only what is its own is told: its registers may point anywhere. */
+static bool can_read(const struct trap_frame *frame, uint64_t address)
 {
 	paddr_t physical;
 	unsigned protection;
@@ -83,7 +85,8 @@ static bool can_read(uint64_t address)
 
 	/* A word that is aligned does not cross a page. Device registers are never on a stack. */
 	return is_aligned(address, 8) && arch_lookup(address, &physical, &protection, &page_size) &&
-	       (protection & PAGE_READ) && !(protection & PAGE_UNCACHED);
+	       (protection & PAGE_READ) && !(protection & PAGE_UNCACHED) &&
+	       !(trap_is_application(frame) && (protection & PAGE_KEY_MASK) > PAGE_KEY(KEY_LAST));
 }
 
 static bool is_text(uint64_t address)
@@ -112,13 +115,14 @@ static void print_backtrace(const struct trap_frame *frame)
 	kprintf("backtrace:\n");
 	print_address("  ", frame->rip);
 	/* Then the caller is where the call left it. */
-	if (is_frameless(frame->rip) && can_read(frame->rsp) && is_text(*(uint64_t *)frame->rsp) &&
-	    !(can_read(rbp + 8) && *(uint64_t *)(rbp + 8) == *(uint64_t *)frame->rsp))
+	if (is_frameless(frame->rip) && can_read(frame, frame->rsp) &&
+	    is_text(*(uint64_t *)frame->rsp) &&
+	    !(can_read(frame, rbp + 8) && *(uint64_t *)(rbp + 8) == *(uint64_t *)frame->rsp))
 		print_address("  ", *(uint64_t *)frame->rsp);
 	for (unsigned i = 0; i < MAX_FRAMES; i++) {
 		uint64_t next, return_address;
 
-		if (rbp == 0 || !can_read(rbp) || !can_read(rbp + 8))
+		if (rbp == 0 || !can_read(frame, rbp) || !can_read(frame, rbp + 8))
 			return;
 		next = *(uint64_t *)rbp;
 		return_address = *(uint64_t *)(rbp + 8);

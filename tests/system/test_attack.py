@@ -154,6 +154,19 @@ def attack_a_return_address_leads_to_no_rights():
 
 
 @test
+def attack_a_report_tells_nothing_of_the_kernels():
+    guest = attacked(1)
+    try:
+        # The frame pointer has the same value: a backtrace would go on there.
+        raw(guest, overwritten_return(symbol("current")))
+        equal(guest.process.wait(20), 139, "status")
+        trace = guest.console().split("backtrace:")[1].split()
+        equal(trace, [f"{symbol('current'):x}"], "the backtrace")
+    finally:
+        guest.stop()
+
+
+@test
 def attack_use_after_free_leads_to_no_rights():
     ends(2, request_of(b"/free?bytes=" + words(symbol("rights_write"), 0).encode()), "changes rights")
 
