@@ -194,6 +194,7 @@ enum page_protection {
 	/* Of single pages, kept by arch_protect() and told by arch_lookup() and arch_unmap(): */
 	PAGE_BORROWED = 16, /* the frame belongs to somebody else (mm/page_source.h) */
 	PAGE_COPIED_FIRST = 32, /* to be copied before it is written: stays read-only in any case */
+	PAGE_KEYS_KEPT = 64, /* arch_protect(): each page keeps its protection key */
 };
 #define PAGE_ACCESS (PAGE_READ | PAGE_WRITE | PAGE_EXECUTE)
 /* An application's page has a protection key, 0 unless it says otherwise (arch/x86_64/isolation.h). */

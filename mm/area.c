@@ -145,14 +145,15 @@ long area_unmap(vaddr_t address, size_t length)
 
 /* ---- mprotect ---- */
 
-/* Set the protection of all areas in the range, whose ends are boundaries. */
-static void set_protection(struct edit *edit, vaddr_t start, vaddr_t end, unsigned protection)
+/* Change these attributes of all areas in the range, whose ends are boundaries. */
+static void set_attributes(struct edit *edit, vaddr_t start, vaddr_t end, unsigned changed,
+			   unsigned attributes)
 {
 	while (start < end) {
 		struct area *area = tree_find(areas, start);
 
 		start = area->end;
-		area->attributes = (area->attributes & ~PAGE_PROTECTION) | protection;
+		area->attributes = (area->attributes & ~changed) | attributes;
 		edit_merge(edit, area);
 	}
 }
@@ -170,27 +171,52 @@ static bool any_has(vaddr_t start, vaddr_t end, unsigned attributes)
 	return false;
 }
 
-static long protect_locked(struct edit *edit, vaddr_t start, vaddr_t end, unsigned protection)
+static bool all_have_key(vaddr_t start, vaddr_t end, unsigned key)
 {
+	while (start < end) {
+		const struct area *area = tree_find(areas, start);
+
+		if ((area->attributes & AREA_KEY_MASK) != AREA_KEY(key))
+			return false;
+		start = area->end;
+	}
+	return true;
+}
+
+static long protect_locked(struct edit *edit, vaddr_t start, vaddr_t end, unsigned protection,
+			   int key)
+{
+	bool new_key;
 	int error;
 
 	if (!areas_cover(start, end))
 		return -ENOMEM;
 	if (protection & PROT_WRITE && any_has(start, end, AREA_NEVER_WRITTEN))
 		return -EACCES;
-	error = arch_protect(start, end - start, protection);
+	new_key = key != AREA_KEYS_KEPT && !all_have_key(start, end, (unsigned)key);
+	error = arch_protect(start, end - start,
+			     protection | (key == AREA_KEYS_KEPT ? PAGE_KEYS_KEPT : PAGE_KEY(key)));
 	if (error)
 		return error;
 	/* A TLB that still has less than is allowed now costs a fault, which puts it right; one
-	 * that has more must lose it. */
-	if (any_has(start, end, PAGE_PROTECTION & ~protection))
+	 * that has more, or another key, must lose it. */
+	if (new_key || any_has(start, end, PAGE_PROTECTION & ~protection))
 		tlb_shootdown(start, (end - start) >> PAGE_SHIFT);
 	edit_cut(edit, start, end);
-	set_protection(edit, start, end, protection);
+	if (key == AREA_KEYS_KEPT)
+		set_attributes(edit, start, end, PAGE_PROTECTION, protection);
+	else
+		set_attributes(edit, start, end, PAGE_PROTECTION | AREA_KEY_MASK,
+			       protection | AREA_KEY(key));
 	return 0;
 }
 
 long area_protect(vaddr_t address, size_t length, int prot)
+{
+	return area_protect_key(address, length, prot, AREA_KEYS_KEPT);
+}
+
+long area_protect_key(vaddr_t address, size_t length, int prot, int key)
 {
 	struct edit edit;
 
@@ -203,5 +229,6 @@ long area_protect(vaddr_t address, size_t length, int prot)
 	if (!round_length(&length) || !is_user_range(address, length) ||
 	    !edit_begin(&edit, EDIT_AREAS))
 		return -ENOMEM;
-	return edit_end(&edit, protect_locked(&edit, address, address + length, prot));
+	return edit_end(&edit,
+			protect_locked(&edit, address, address + length, (unsigned)prot, key));
 }

@@ -21,6 +21,10 @@ long area_map(vaddr_t address, size_t length, int prot, int flags);
 long area_unmap(vaddr_t address, size_t length);
 /* -EACCES also: a shared mapping of a file that is open for reading would become writable. */
 long area_protect(vaddr_t address, size_t length, int prot);
+/* The same, and the pages get this protection key (arch/x86_64/isolation.h), which they keep until the next
+ * such call or until they are unmapped. */
+long area_protect_key(vaddr_t address, size_t length, int prot, int key);
+#define AREA_KEYS_KEPT (-1)
 /* Linux's mremap (flags MREMAP_MAYMOVE, MREMAP_FIXED). Returns the new address or -errno. */
 long area_remap(vaddr_t old, size_t old_length, size_t new_length, int flags, vaddr_t new_address);
 /* MADV_DONTNEED, MADV_FREE, MADV_REMOVE drop pages, others are accepted as hints. */

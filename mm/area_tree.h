@@ -25,6 +25,9 @@ struct area {
 #define AREA_SHARED 0x200 /* MAP_SHARED */
 #define AREA_NEVER_WRITTEN 0x400 /* shared, of a file that is open for reading only */
 #define AREA_HEAP 0x800 /* what brk() grows */
+#define AREA_KEY_SHIFT 12 /* the pages' protection key, in the upper four bits */
+#define AREA_KEY(key) ((unsigned)(key) << AREA_KEY_SHIFT)
+#define AREA_KEY_MASK AREA_KEY(15)
 
 /* Insert an area that overlaps none. */
 void tree_insert(struct area **root, struct area *area);

@@ -79,7 +79,8 @@ int pages_drop(vaddr_t start, vaddr_t end)
 /* What the page's entry says: a borrowed page of a private area is for reading until it is copied. */
 static unsigned entry_protection(unsigned attributes, unsigned borrowed)
 {
-	unsigned protection = (attributes & PAGE_PROTECTION) | borrowed;
+	unsigned protection = (attributes & PAGE_PROTECTION) |
+			      PAGE_KEY(attributes >> AREA_KEY_SHIFT) | borrowed;
 
 	return borrowed && !(attributes & AREA_SHARED) ? protection | PAGE_COPIED_FIRST
 						       : protection;

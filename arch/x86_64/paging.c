@@ -264,7 +264,11 @@ int arch_protect(vaddr_t address, size_t size, unsigned protection)
 	for (vaddr_t a = address; a < address + size;
 	     a = align_down(a, LEVEL_SIZE(level)) + LEVEL_SIZE(level)) {
 		uint64_t *entry = find_entry(root, a, &level);
-		unsigned kept = protection_of(*entry) & (PAGE_BORROWED | PAGE_COPIED_FIRST);
+		unsigned kept = PAGE_BORROWED | PAGE_COPIED_FIRST;
+
+		if (protection & PAGE_KEYS_KEPT)
+			kept |= PAGE_KEY_MASK;
+		kept &= protection_of(*entry);
 
 		if (*entry != 0)
 			__atomic_store_n(entry,

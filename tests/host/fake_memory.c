@@ -58,7 +58,7 @@ uint64_t arch_random(void)
 /* ---- page tables: one for each 2 MiB, found by hashing ---- */
 
 #define ENTRIES 512
-#define HELD 0x100 /* with no other protection: PROT_NONE */
+#define HELD 0x10000 /* with no other protection: PROT_NONE */
 #define SLOTS 16384
 
 struct entry {
@@ -292,11 +292,15 @@ static void for_each_page(vaddr_t address, size_t size,
 static void narrow_page(struct region *region, struct entry *entry, vaddr_t address, size_t size,
 			void *protection)
 {
-	unsigned kept = entry->protection & (PAGE_BORROWED | PAGE_COPIED_FIRST);
+	unsigned wanted = *(unsigned *)protection, kept = PAGE_BORROWED | PAGE_COPIED_FIRST;
 
-	if (entry->protection & PAGE_ACCESS & ~*(unsigned *)protection)
+	if (wanted & PAGE_KEYS_KEPT)
+		kept |= PAGE_KEY_MASK;
+	wanted = (wanted & ~PAGE_KEYS_KEPT) | (entry->protection & kept);
+	if (entry->protection & PAGE_ACCESS & ~wanted ||
+	    (entry->protection ^ wanted) & PAGE_KEY_MASK)
 		make_stale(address, entry->frame);
-	entry->protection = entry_protection(*(unsigned *)protection | kept);
+	entry->protection = entry_protection(wanted);
 }
 
 int arch_protect(vaddr_t address, size_t size, unsigned protection)

@@ -30,7 +30,7 @@
 
 static struct model {
 	bool mapped, small;
-	uint8_t prot;
+	uint8_t prot, key;
 	uint64_t stamp; /* at the start of the page, if it is not the file's */
 	bool shared, never_written;
 	bool own; /* of a private mapping of a file: it has become a page of its own */
@@ -41,9 +41,10 @@ static struct model {
 /* Are the pages, `distance` apart, of one area, if those between them are? */
 static bool alike(const struct model *a, const struct model *b, unsigned distance)
 {
-	return a->mapped == b->mapped && a->prot == b->prot && a->small == b->small &&
-	       a->shared == b->shared && a->never_written == b->never_written &&
-	       a->file == b->file && (!a->file || a->index + distance == b->index);
+	return a->mapped == b->mapped && a->prot == b->prot && a->key == b->key &&
+	       a->small == b->small && a->shared == b->shared &&
+	       a->never_written == b->never_written && a->file == b->file &&
+	       (!a->file || a->index + distance == b->index);
 }
 
 static uint64_t *stamp_of(struct model *page)
@@ -94,7 +95,7 @@ static void compare_pages(void)
 
 	for (unsigned page = 0; page < WINDOW_PAGES; page++) {
 		uint64_t *memory = fake_pointer(PAGE_AT(page));
-		unsigned protection, expected = model[page].prot;
+		unsigned protection, expected = model[page].prot | PAGE_KEY(model[page].key);
 		size_t page_size;
 		paddr_t frame;
 
@@ -209,8 +210,8 @@ static void random_unmap(unsigned page, unsigned count)
 
 static void random_protect(unsigned page, unsigned count)
 {
-	int prot = random_protection();
-	long result = area_protect(PAGE_AT(page), count * PAGE_SIZE, prot);
+	int prot = random_protection(), key = rand() % 2 ? rand() % 4 : AREA_KEYS_KEPT;
+	long result = area_protect_key(PAGE_AT(page), count * PAGE_SIZE, prot, key);
 	bool never_written = false;
 
 	for (unsigned i = page; i < page + count; i++)
@@ -220,8 +221,11 @@ static void random_protect(unsigned page, unsigned count)
 								      : 0);
 	if (result)
 		return;
-	for (unsigned i = page; i < page + count; i++)
+	for (unsigned i = page; i < page + count; i++) {
 		model[i].prot = prot;
+		if (key != AREA_KEYS_KEPT)
+			model[i].key = (uint8_t)key;
+	}
 }
 
 static void random_advise(unsigned page, unsigned count)
