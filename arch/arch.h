@@ -112,6 +112,21 @@ bool arch_isolation(void);
 struct trap_frame *arch_call_frame(void *stack_top); /* NULL without isolation */
 bool syscall_is_over(void);
 void syscall_deliver_signals(struct trap_frame *frame);
+/*
+ * Protection keys (arch/x86_64/isolation.c): the application's are 1 to arch_last_key(), which is 0 where the
+ * processor has none. Each thread has its own rights.
+ */
+unsigned arch_last_key(void);
+/* What the calling thread may not do with pages of this key from now on: PKEY_DISABLE_*. In a call. */
+void arch_set_key_rights(unsigned key, unsigned denied);
+/* The rights of the thread whose call this is, and using them elsewhere to work on its behalf: what is
+ * returned is to be lent again when that is done. Does not block meanwhile. */
+uint32_t arch_call_rights(void);
+uint32_t arch_lend_rights(uint32_t rights);
+/* Around a signal's handler that is a function call, without isolation: it begins with the rights of a new
+ * process, and the thread then has its own again. */
+uint32_t arch_begin_handler(void);
+void arch_end_handler(uint32_t rights);
 /* The vDSO, an ELF image in the kernel's text: AT_SYSINFO_EHDR (arch/x86_64/vdso.S). */
 extern const char arch_vdso[];
 /* What the auxiliary vector tells a program of the processor. */

@@ -2,6 +2,9 @@
 
 #include "arch/arch.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/syscall_instruction.h"
+#include "arch/x86_64/trap.h"
+#include "arch/x86_64/user_access.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 
@@ -93,6 +96,73 @@ const char *isolation_key_owner(unsigned key)
 	default:
 		return "the application";
 	}
+}
+
+unsigned arch_last_key(void)
+{
+	return cpu_features.protection_keys ? KEY_LAST : 0;
+}
+
+/* Those that the current thread's call came with. */
+static uint32_t *call_rights(void)
+{
+	return &arch_call_frame(syscall_stack)->rights;
+}
+
+void arch_set_key_rights(unsigned key, unsigned denied)
+{
+	uint32_t rights = isolation_on ? *call_rights() : rights_read();
+
+	rights &= ~(uint32_t)RIGHTS_DENIED(key);
+	rights |= (uint32_t)denied << (2 * key);
+	if (!isolation_on) {
+		rights_write(rights);
+		return;
+	}
+	*call_rights() = rights;
+	/* Relaxed: whose call copies with this thread's rights has seen this thread's key. */
+	if (!__atomic_load_n(&user_keys.used, __ATOMIC_RELAXED))
+		__atomic_store_n(&user_keys.used, true, __ATOMIC_RELAXED);
+}
+
+uint32_t arch_call_rights(void)
+{
+	if (!isolation_on)
+		return rights_read();
+	/* Kernel threads have no such stack. */
+	return syscall_stack ? *call_rights() | RIGHTS_SYSTEM : RIGHTS_LENT_ALL;
+}
+
+uint32_t arch_lend_rights(uint32_t rights)
+{
+	uint32_t before;
+
+	if (!cpu_features.protection_keys)
+		return 0;
+	if (isolation_on) {
+		before = user_rights_lent;
+		user_rights_lent = rights;
+		return before;
+	}
+	before = rights_read();
+	if (before != rights)
+		rights_write(rights);
+	return before;
+}
+
+uint32_t arch_begin_handler(void)
+{
+	uint32_t before = rights_read();
+
+	if (cpu_features.protection_keys && before != RIGHTS_INITIAL)
+		rights_write(RIGHTS_INITIAL);
+	return before;
+}
+
+void arch_end_handler(uint32_t rights)
+{
+	if (cpu_features.protection_keys && rights_read() != rights)
+		rights_write(rights);
 }
 
 uint32_t rights_read(void)

@@ -15,6 +15,8 @@
  *	gate.S			an application's call of a system call, and the return from it
  *	syscall_instruction.S	likewise, by registers
  *	trap.S			interrupts and exceptions, and the return from them
+ *	rights.S		an application's change of what it may do with its own keys
+ *	user_access.S		the kernel's use of an application's memory with that one's rights
  *
  * Entering, PKRU becomes 0 and the next instructions take the core's own stack, or the thread's, from where
  * only the kernel can write; who jumps there has only made a system call. Leaving, the system's keys
@@ -39,6 +41,9 @@
 #define RIGHTS_SYSTEM 0xfc000000
 /* An application thread's at first, as Linux has it: key 0 alone. */
 #define RIGHTS_INITIAL (RIGHTS_SYSTEM | 0x01555554)
+
+/* For arch_lend_rights(): what the kernel may do for itself (0 is: nothing is lent). */
+#define RIGHTS_LENT_ALL RIGHTS_SYSTEM
 
 #define DOMAIN_APPLICATION 0
 #define DOMAIN_KERNEL 1

@@ -2,7 +2,27 @@
  * Copying from and to memory that may not be there (user_access.h). user_access_failed() continues a
  * fault between user_access_start and user_access_end at user_access_error: so nothing in between may
  * have pushed anything.
+ *
+ * Each begins with the rights of the kernel or, once an application has a protection key, with fewer: it then
+ * goes the way over with_user_rights, which calls it behind that beginning.
  */
+#include "arch/x86_64/isolation.h"
+#include "arch/x86_64/trap.h"
+
+#ifdef ISOLATION_NONE
+	.macro user_rights
+	.endm
+#else
+	/* Neither rax nor the flags are an argument. */
+	.macro user_rights
+	cmpb $0, user_keys(%rip)
+	je 9f
+	leaq 9f(%rip), %rax
+	jmp with_user_rights
+9:
+	.endm
+#endif
+
 	.section .text.user_access, "ax", @progbits
 	.globl user_access_start
 	.balign 16
@@ -14,6 +34,7 @@ user_access_start:
 	.globl user_copy
 	.balign 16
 user_copy:
+	user_rights
 	cmpq $16, %rdx
 	jbe 3f
 	movq -16(%rsi,%rdx), %r8
@@ -57,6 +78,7 @@ user_copy:
 	.globl user_copy_16
 	.balign 16
 user_copy_16:
+	user_rights
 	movq (%rsi), %rax
 	movq 8(%rsi), %rcx
 	movq %rax, (%rdi)
@@ -67,6 +89,7 @@ user_copy_16:
 	.globl user_copy_8
 	.balign 16
 user_copy_8:
+	user_rights
 	movq (%rsi), %rax
 	movq %rax, (%rdi)
 	movl $1, %eax
@@ -75,6 +98,7 @@ user_copy_8:
 	.globl user_copy_4
 	.balign 16
 user_copy_4:
+	user_rights
 	movl (%rsi), %eax
 	movl %eax, (%rdi)
 	movl $1, %eax
@@ -83,6 +107,7 @@ user_copy_4:
 	.globl user_copy_2
 	.balign 16
 user_copy_2:
+	user_rights
 	movzwl (%rsi), %eax
 	movw %ax, (%rdi)
 	movl $1, %eax
@@ -91,6 +116,7 @@ user_copy_2:
 	.globl user_store_12
 	.balign 16
 user_store_12:
+	user_rights
 	movl %esi, (%rdi)
 	movq %rdx, 4(%rdi)
 	movl $1, %eax
@@ -99,6 +125,7 @@ user_store_12:
 	.globl user_clear
 	.balign 16
 user_clear:
+	user_rights
 	xorl %eax, %eax
 	movq %rsi, %rcx
 	rep stosb
@@ -109,6 +136,7 @@ user_clear:
 	.globl user_find_zero
 	.balign 16
 user_find_zero:
+	user_rights
 	xorl %eax, %eax
 	cmpq %rsi, %rax
 	jae 2f
@@ -125,6 +153,7 @@ user_find_zero:
 	.globl user_exchange_word
 	.balign 16
 user_exchange_word:
+	user_rights
 	movl %esi, %eax
 	lock cmpxchgl %edx, (%rdi)
 	movl %eax, (%rcx)
@@ -138,5 +167,45 @@ user_access_end:
 user_access_error:
 	xorl %eax, %eax
 	ret
+
+#ifndef ISOLATION_NONE
+/*
+ * Call rax, with rights of the application over its own keys, and all over the system's (isolation.h): those
+ * that were lent, or those of the current thread's call, whose frame lies at the top of its stack. Both
+ * changes of rights are the kernel's alone.
+ */
+	.balign 16
+with_user_rights:
+	pushq %rax
+	movq %rdx, %r8
+	movq %rcx, %r9
+	movl user_rights_lent(%rip), %eax
+	testl %eax, %eax
+	jnz 1f
+	movq syscall_stack(%rip), %rax
+	/* A kernel thread has none, and its own rights. */
+	testq %rax, %rax
+	jz 1f
+	movl FRAME_RIGHTS - FRAME_SIZE(%rax), %eax
+1:	andl $~RIGHTS_SYSTEM, %eax
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+	wrpkru
+	cmpb $DOMAIN_KERNEL, domain(%rip)
+	jne rights_violation
+	movq %r8, %rdx
+	movq %r9, %rcx
+	popq %rax
+	call *%rax
+	movl %eax, %r8d
+	xorl %eax, %eax		/* RIGHTS_ALL */
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+	wrpkru
+	cmpb $DOMAIN_KERNEL, domain(%rip)
+	jne rights_violation
+	movl %r8d, %eax
+	ret
+#endif
 
 	.section .note.GNU-stack, "", @progbits

@@ -4,6 +4,9 @@
 
 extern const char user_access_start[], user_access_end[], user_access_error[]; /* user_access.S */
 
+struct user_keys user_keys CACHE_ALIGNED;
+CORE_LOCAL uint32_t user_rights_lent;
+
 bool user_exchange_word(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *old);
 
 int user_compare_exchange(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *old)

@@ -29,5 +29,15 @@ bool user_find_zero(const char *string, size_t limit, size_t *length);
  * word's value before in *old (== expected: it was exchanged), or -1 if it is not accessible. */
 int user_compare_exchange(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *old);
 
+/*
+ * With isolation the kernel has all rights, and the application's threads have theirs, which decide here, as on
+ * Linux: once a key was allocated, these functions lower the kernel's to those that the current thread's
+ * call came with, or to those that were lent (arch_lend_rights(), else 0).
+ */
+extern struct user_keys {
+	bool used; /* for good; plain, set before any page has a key */
+} user_keys;
+extern CORE_LOCAL uint32_t user_rights_lent;
+
 /* A fault that was not mended: if it is one of these functions', let it return its error. */
 bool user_access_failed(struct trap_frame *frame);

@@ -222,25 +222,32 @@ struct home_call {
 	struct file *file;
 	long (*function)(void *);
 	void *argument;
+	uint32_t rights; /* the caller's, over its memory */
 };
 
 static long run_at_home(void *argument)
 {
 	struct home_call *call = argument;
+	uint32_t rights;
+	long result;
 
 	/* An epoll set may have moved since the caller looked. */
 	if (call->file->home != this_core)
 		return -EXDEV;
-	return call->function(call->argument);
+	rights = arch_lend_rights(call->rights);
+	result = call->function(call->argument);
+	arch_lend_rights(rights);
+	return result;
 }
 
 long file_call(struct file *file, long (*function)(void *), void *argument)
 {
-	struct home_call call = { file, function, argument };
+	struct home_call call = { file, function, argument, 0 };
 	long result;
 
 	if (file->home == this_core || file->operations->anywhere)
 		return function(argument);
+	call.rights = arch_call_rights();
 	while ((result = core_call(file_home(file), run_at_home, &call)) == -EXDEV)
 		thread_yield();
 	return result;

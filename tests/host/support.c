@@ -2,6 +2,7 @@
  * What the kernel sources under test find in place of the console, and of the rest of the machine:
  * weak, so that a test that links the real thing, or wants a fake of its own, gets that.
  */
+#include "arch/arch.h"
 #include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
 #include "smp/core.h"
@@ -18,6 +19,17 @@ WEAK unsigned ncores = 1;
 WEAK struct core cores[MAX_CORES];
 WEAK CORE_LOCAL core_id_t this_core;
 WEAK uint64_t process_signal_pending; /* sched/thread.h: nobody sends signals here */
+
+/* Threads of a test have no protection keys. */
+WEAK uint32_t arch_call_rights(void)
+{
+	return 0;
+}
+
+WEAK uint32_t arch_lend_rights(uint32_t rights)
+{
+	return rights;
+}
 
 /* All memory of a test is there. */
 WEAK bool user_copy(void *to, const void *from, size_t len)
