@@ -33,7 +33,7 @@ app_folders := $(sort $(app_folders) \
 # What stays visible: system calls, or their gates (arch/x86_64/gate.S), and what the linker script and the
 # C library ask for by name.
 
-kernel_exports := sys_* kernel_syscall __kernel_entry pvh_start
+kernel_exports := sys_* kernel_syscall __kernel_entry __kernel_set_rights pvh_start
 # Backtraces walk frame pointers, and so does gdb where there is nothing better.
 no_unwinding := --remove-section=.eh_frame --remove-section=.rela.eh_frame
 keep_exports := --wildcard $(foreach name,$(kernel_exports),--keep-global-symbol='$(name)')

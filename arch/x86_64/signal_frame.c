@@ -131,12 +131,12 @@ static uint8_t *rights_in(uint8_t *area)
 	return area + cpuid(0xd, COMPONENT_PKRU).ebx;
 }
 
-/* The processor stored those of the kernel: the application's are in the frame. */
+/* The processor stored those that are lent meanwhile. */
 static void store_rights(uint8_t *area, uint32_t rights)
 {
 	uint64_t present;
 
-	if (!isolation_on || !has_rights())
+	if (!has_rights())
 		return;
 	memcpy(&present, area + LEGACY_SIZE, sizeof(present));
 	present |= 1ull << COMPONENT_PKRU;
@@ -153,10 +153,7 @@ static void load_rights(uint8_t *area, uint64_t present, uint32_t *rights)
 		return;
 	if (present >> COMPONENT_PKRU & 1)
 		memcpy(&stored, rights_in(area), sizeof(stored));
-	if (isolation_on)
-		*rights = stored;
-	else if (rights_read() != stored)
-		rights_write(stored);
+	*rights = stored;
 }
 
 /* The area came from the application: make it one that XRSTOR does not refuse (SDM volume 1, 13.8). */
@@ -308,12 +305,27 @@ static void take_registers(struct trap_frame *frame, const uint64_t *gregs)
 	};
 }
 
+/* A thread's rights, whatever it runs at the moment. They are in its frame or in the processor. */
+static uint32_t rights_of(const struct trap_frame *frame)
+{
+	return isolation_on ? frame->rights : rights_read();
+}
+
+static void set_rights(struct trap_frame *frame, uint32_t rights)
+{
+	frame->rights = rights;
+	if (!isolation_on && cpu_features.protection_keys && rights_read() != rights)
+		rights_write(rights);
+}
+
 bool signal_frame_push(struct trap_frame *frame, const struct signal_call *call)
 {
 	vaddr_t extended = align_down(call->stack_top - extended_size(), 64ul);
 	/* As at the entry of a function: 8 bytes beneath a multiple of 16. */
 	vaddr_t top = align_down(extended - sizeof(struct rt_sigframe), 16ul) - 8;
+	uint32_t rights = rights_of(frame), lent;
 	struct rt_sigframe new;
+	bool pushed;
 
 	memset(&new, 0, sizeof(new));
 	new.return_address = (uint64_t)call->restorer;
@@ -332,7 +344,11 @@ bool signal_frame_push(struct trap_frame *frame, const struct signal_call *call)
 	new.context.fpstate = extended;
 	new.context.mask = call->mask;
 	new.info = *call->info;
-	if (!push_extended(extended, frame->rights) || !user_copy((void *)top, &new, sizeof(new)))
+	/* As Linux does it from 6.12 on: the stack for signals may have a key that the thread has closed. */
+	lent = arch_lend_rights(RIGHTS_LENT_ALL);
+	pushed = push_extended(extended, rights) && user_copy((void *)top, &new, sizeof(new));
+	arch_lend_rights(lent);
+	if (!pushed)
 		return false;
 	reset_extended();
 	frame->rsp = top;
@@ -344,7 +360,7 @@ bool signal_frame_push(struct trap_frame *frame, const struct signal_call *call)
 	frame->rflags &= ~(uint64_t)(RFLAGS_DF | RFLAGS_RF | RFLAGS_TF);
 	frame->vector = TRAP_RETURNED;
 	frame->error = 0;
-	frame->rights = RIGHTS_INITIAL; /* as Linux has it */
+	set_rights(frame, RIGHTS_INITIAL); /* as Linux has it */
 	return true;
 }
 
@@ -355,16 +371,20 @@ bool signal_frame_pop(struct trap_frame *frame, vaddr_t stack_pointer,
 	/* The handler's return took the first word. */
 	const void *from = (void *)(stack_pointer - sizeof(uint64_t));
 	struct rt_sigframe old;
-	uint32_t rights = frame->rights;
+	uint32_t rights = rights_of(frame), lent;
+	bool popped;
 
-	if (is_bad(from, sizeof(old)) || !user_copy(&old, from, sizeof(old)))
+	if (is_bad(from, sizeof(old)))
 		return false;
-	if (old.context.fpstate && is_bad((void *)old.context.fpstate, extended_size()))
-		return false;
-	if (!pop_extended(old.context.fpstate, &rights))
+	lent = arch_lend_rights(RIGHTS_LENT_ALL);
+	popped = user_copy(&old, from, sizeof(old)) &&
+		 (!old.context.fpstate || !is_bad((void *)old.context.fpstate, extended_size())) &&
+		 pop_extended(old.context.fpstate, &rights);
+	arch_lend_rights(lent);
+	if (!popped)
 		return false;
 	take_registers(frame, old.context.gregs);
-	frame->rights = rights;
+	set_rights(frame, rights | RIGHTS_SYSTEM);
 	frame->vector = TRAP_RETURNED;
 	*mask = old.context.mask;
 	*stack = old.context.stack;

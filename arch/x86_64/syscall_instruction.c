@@ -1,6 +1,7 @@
 #include "arch/x86_64/syscall_instruction.h"
 
 #include "arch/arch.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/io.h"
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"
@@ -56,6 +57,8 @@ void arch_enter_application(uint64_t entry, uint64_t argument, void *stack_point
 	};
 
 	arch_irq_disable();
+	if (!isolation_on && cpu_features.protection_keys)
+		rights_write(RIGHTS_INITIAL);
 	trap_resume(&frame);
 }
 

@@ -89,7 +89,8 @@ $(libc_parts)/string.o: posix/libc/string.c posix/libc/folder.mk | $(sysroot)/he
 	$(Q)$(CC) $(libc_cflags) $(warning_flags) -ffreestanding -fno-tree-loop-distribute-patterns \
 		-c -o $@ $<
 
-$(libc_parts)/affinity.o: posix/libc/affinity.c posix/libc/folder.mk | $(sysroot)/headers.done
+$(libc_parts)/affinity.o $(libc_parts)/key.o: $(libc_parts)/%.o: posix/libc/%.c \
+		$(wildcard posix/libc/include/*.h posix/libc/include/*/*.h) posix/libc/folder.mk | $(sysroot)/headers.done
 	$(quiet) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(libc_cflags) $(warning_flags) -c -o $@ $<
@@ -102,7 +103,7 @@ $(libc_parts)/malloc.o: posix/libc/malloc.c $(fetched) posix/libc/folder.mk \
 		-ftls-model=local-exec -fno-builtin-malloc -I$(mimalloc_source)/include \
 		-I$(mimalloc_source)/src -ffile-prefix-map=$(mimalloc_source)=mimalloc -c -o $@ $<
 
-$(sysroot)/lib/liblavra.a: $(libc_parts)/string.o $(libc_parts)/affinity.o
+$(sysroot)/lib/liblavra.a: $(addprefix $(libc_parts)/,string.o affinity.o key.o)
 $(sysroot)/lib/mimalloc/liblavra-malloc.a: $(libc_parts)/malloc.o
 # musl's own malloc: nothing stands before it.
 $(sysroot)/lib/musl/liblavra-malloc.a:

@@ -28,6 +28,15 @@ kernel_syscall:
 	syscall
 	ret
 
+/* void __kernel_set_rights(uint32_t rights): PKRU (posix/libc/key.c). */
+	.global __kernel_set_rights
+__kernel_set_rights:
+	movl %edi, %eax
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+	wrpkru
+	ret
+
 /* What the instruction is to musl's assembly (syscall_macro.s): the address to return to is in rcx,
  * which the instruction overwrites, and nothing may be pushed. It waits below the stack, where
  * neither a signal handler nor musl's own code writes; for a new thread below its own. */

@@ -122,6 +122,7 @@ static bool call_handler(int number, const struct kernel_sigaction *action, sigi
 	vaddr_t stack_pointer = signal_caller_stack();
 	stack_t stack = signal_stack_state(stack_pointer);
 	uint64_t old_mask = enter_mask(number, action);
+	uint32_t rights = arch_begin_handler();
 	ucontext_t context;
 	greg_t *counter = &context.uc_mcontext.gregs[REG_RIP], counter_before;
 
@@ -147,6 +148,7 @@ static bool call_handler(int number, const struct kernel_sigaction *action, sigi
 									      &context);
 	}
 	current->entry_frame = frame;
+	arch_end_handler(rights);
 	/* A handler may change what the mask is afterwards: musl's for cancellation does. */
 	memcpy(&old_mask, &context.uc_sigmask, MASK_BYTES);
 	signal_set_mask(old_mask);
@@ -330,6 +332,16 @@ void signal_interrupted(struct trap_frame *frame)
 		signal_deliver(frame);
 }
 
+static unsigned key_of_page(vaddr_t address)
+{
+	unsigned protection = 0;
+	size_t page_size;
+	paddr_t frame;
+
+	arch_lookup(address, &frame, &protection, &page_size);
+	return (protection & PAGE_KEY_MASK) >> PAGE_KEY_SHIFT;
+}
+
 bool signal_fault(struct trap_frame *frame, int number, int code, vaddr_t address)
 {
 	struct kernel_sigaction action;
@@ -341,6 +353,8 @@ bool signal_fault(struct trap_frame *frame, int number, int code, vaddr_t addres
 	info.si_signo = number;
 	info.si_code = code;
 	info.si_addr = (void *)address;
+	if (code == SEGV_PKUERR)
+		info.si_pkey = key_of_page(address);
 	push(frame, number, &action, &info);
 	return true;
 }

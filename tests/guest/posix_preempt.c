@@ -249,10 +249,8 @@ static uint32_t read_pkru(void)
 	return low;
 }
 
-static void write_pkru(uint32_t value)
-{
-	__asm__ volatile("wrpkru" ::"a"(value), "d"(0), "c"(0) : "memory");
-}
+/* As pkey_set() does it. */
+void __kernel_set_rights(uint32_t rights);
 
 static atomic_uint rounds_done;
 
@@ -265,7 +263,7 @@ static void *keep_registers(void *argument)
 	uint16_t directions = (uint16_t)(number & 3);
 
 	if (keys)
-		write_pkru(pkru);
+		__kernel_set_rights(pkru);
 	for (unsigned round = 0; !atomic_load(&stop); round++) {
 		struct registers expected, got;
 		bool same_vectors = true;
@@ -293,7 +291,7 @@ static void *keep_registers(void *argument)
 		atomic_fetch_add(&rounds_done, 1);
 	}
 	if (keys)
-		write_pkru(original);
+		__kernel_set_rights(original);
 	return NULL;
 }
 

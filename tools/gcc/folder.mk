@@ -41,7 +41,7 @@ $(sysroot)/kernel-headers.done: tools/gcc/folder.mk
 lavra_gcc := $(BUILD)/lavra-gcc
 # All that the compiler needs, and all that the linker needs beside it.
 $(sysroot)/compiler.done: $(lavra_gcc) $(sysroot)/lib/lavra.specs $(sysroot)/headers.done \
-		$(sysroot)/kernel-headers.done $(wildcard posix/libc/include/*.h)
+		$(sysroot)/kernel-headers.done $(wildcard posix/libc/include/*.h posix/libc/include/*/*.h)
 	@rm -rf $(sysroot)/overlay && cp -r posix/libc/include $(sysroot)/overlay
 	@touch $@
 kernels := $(addprefix $(sysroot)/lib/,lavra-kernel.o lavra-linux.o)
