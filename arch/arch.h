@@ -164,6 +164,8 @@ bool signal_fault(struct trap_frame *frame, int signal, int code, vaddr_t addres
 /* Who runs on this core, for reports of panics: fills in number and name, false if nobody does.
  * sched/ registers it, once; any context. */
 void panic_set_thread_namer(bool (*namer)(int *tid, const char **name));
+/* Likewise: whose kernel stack this address is in, whatever is said of that thread. */
+void panic_set_stack_namer(bool (*namer)(vaddr_t address, int *tid, const char **name));
 
 /* ---- inter-processor interrupts (arch/x86_64/apic.c) ---- */
 

@@ -286,6 +286,21 @@ static bool name_current(int *tid, const char **name)
 	return true;
 }
 
+/* No lock: the image is about to end, and who holds one may have been stopped. */
+static bool name_stack(vaddr_t address, int *tid, const char **name)
+{
+	for (*tid = 1; *tid < THREAD_NUMBERS; ++*tid) {
+		const struct thread *thread = thread_find(*tid);
+
+		if (!thread ||
+		    (vaddr_t)thread->kernel_stack - address - 1 >= SYSCALL_STACK_PAGES * PAGE_SIZE)
+			continue;
+		*name = thread->name;
+		return true;
+	}
+	return false;
+}
+
 void sched_init(void)
 {
 	static const struct smp_blocking blocking = { .prepare = call_prepare,
@@ -296,6 +311,7 @@ void sched_init(void)
 	assert(arch_save_area_size() <= OBJECT_MAX);
 	smp_set_blocking(&blocking);
 	panic_set_thread_namer(name_current);
+	panic_set_stack_namer(name_stack);
 }
 
 void sched_init_core(void)

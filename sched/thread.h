@@ -140,6 +140,7 @@ void thread_set_exit_callback(void (*callback)(struct thread *dead));
  * last instruction. 0, or -EINVAL if one is deferred already. */
 long thread_defer_unmap(vaddr_t address, size_t size);
 
+#define THREAD_NUMBERS 32768 /* Linux's default limit, too */
 struct thread *thread_find(int tid); /* any core; valid until the next safe point */
 unsigned thread_count(void); /* application threads alive */
 /* Time that the thread has run, the present turn included; a snapshot for other cores' threads. */

@@ -15,7 +15,7 @@
 #include <errno.h>
 
 #define LEAF_ENTRIES 512
-#define LEAVES 64 /* 32,768 numbers, Linux's default limit too */
+#define LEAVES (THREAD_NUMBERS / LEAF_ENTRIES)
 
 static struct thread **leaves[LEAVES];
 

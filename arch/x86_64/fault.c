@@ -1,7 +1,9 @@
 #include "arch/x86_64/fault.h"
 
 #include "arch/arch.h"
+#include "arch/x86_64/image.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/isolation.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/registers.h"
@@ -10,6 +12,7 @@
 #include "lavra/console.h"
 #include "mm/kva.h"
 #include "mm/mm.h"
+#include "smp/window.h"
 
 #include <signal.h>
 
@@ -25,8 +28,49 @@ static const char *access_name(const struct page_fault *fault)
 	return fault->execute ? "executing" : fault->write ? "writing" : "reading";
 }
 
-/* Why the processor refused, in words. */
-static const char *reason(const struct page_fault *fault)
+static bool lies_in(vaddr_t address, const char *start, const char *end)
+{
+	return address >= (vaddr_t)start && address < (vaddr_t)end;
+}
+
+/* What is at an address that the application may not touch. */
+static void describe_place(vaddr_t address, unsigned protection, char *text, size_t size)
+{
+	const char *name;
+	int tid;
+
+	if (address < USER_END || lies_in(address, application_data_start, application_data_end))
+		ksnprintf(text, size, "its memory");
+	else if (lies_in(address, core_window_start, core_window_end))
+		ksnprintf(text, size, "core window + 0x%lx", address - (vaddr_t)core_window_start);
+	else if (lies_in(address, data_start, data_end))
+		ksnprintf(text, size, "static data, image + 0x%lx", address - (vaddr_t)image_start);
+	else if (address >= DIRECT_MAP && address < KVA_START)
+		ksnprintf(text, size, "direct map of 0x%lx", address - DIRECT_MAP);
+	else if (panic_name_stack(address, &tid, &name))
+		ksnprintf(text, size, "kernel stack of thread %d \"%s\"", tid, name);
+	else
+		ksnprintf(text, size, "%s",
+			  protection & PAGE_UNCACHED ? "device registers" : "a kernel stack");
+}
+
+static const char *key_reason(vaddr_t address, char *text, size_t size)
+{
+	unsigned protection = 0, key;
+	char place[80];
+	size_t page_size;
+	paddr_t physical;
+
+	arch_lookup(address, &physical, &protection, &page_size);
+	key = (protection & PAGE_KEY_MASK) >> PAGE_KEY_SHIFT;
+	describe_place(address, protection, place, sizeof(place));
+	ksnprintf(text, size, "its protection key forbids it: key %u, page of %s (%s)", key,
+		  isolation_key_owner(key), place);
+	return text;
+}
+
+/* Why the processor refused, in words; `text` is for those that are not constant. */
+static const char *reason(const struct page_fault *fault, char *text, size_t size)
 {
 	unsigned protection;
 	size_t page_size;
@@ -37,7 +81,7 @@ static const char *reason(const struct page_fault *fault)
 	if (kva_is_guard(fault->address) || paging_is_image_guard(fault->address))
 		return "the guard page of a kernel stack: it overflowed";
 	if (fault->protection_key)
-		return "its protection key forbids it";
+		return key_reason(fault->address, text, size);
 	if (fault->present && fault->execute)
 		return "the page is not executable";
 	if (fault->present && fault->write)
@@ -78,7 +122,7 @@ void fault_page(struct trap_frame *frame)
 		.present = frame->error & ERROR_PRESENT,
 		.protection_key = frame->error & ERROR_PROTECTION_KEY,
 	};
-	char what[160];
+	char what[256], why[176];
 	int signal, code;
 
 	/* An application that makes up a trap may say so, too. */
@@ -102,7 +146,7 @@ void fault_page(struct trap_frame *frame)
 		return;
 	}
 	ksnprintf(what, sizeof(what), "page fault %s 0x%lx: %s", access_name(&fault), fault.address,
-		  reason(&fault));
+		  reason(&fault, why, sizeof(why)));
 	/* A bad pointer that the application passed to a system call is its mistake, too. */
 	if (trap_is_application(frame) || fault.address < USER_END)
 		trap_end_application(frame, signal, what);

@@ -2,6 +2,7 @@
 
 #include "arch/arch.h"
 #include "arch/console.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/io.h"
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/symbols.h"
@@ -16,6 +17,7 @@
 extern char text_start[], text_end[]; /* image.ld */
 
 static bool (*thread_namer)(int *tid, const char **name);
+static bool (*stack_namer)(vaddr_t address, int *tid, const char **name);
 
 /* The core that reports: the first to ask. */
 static uint32_t reporting_core = NOBODY;
@@ -24,6 +26,16 @@ static unsigned depth; /* of reports inside reports; the reporting core's own */
 void panic_set_thread_namer(bool (*namer)(int *tid, const char **name))
 {
 	thread_namer = namer;
+}
+
+void panic_set_stack_namer(bool (*namer)(vaddr_t address, int *tid, const char **name))
+{
+	stack_namer = namer;
+}
+
+bool panic_name_stack(vaddr_t address, int *tid, const char **name)
+{
+	return stack_namer && stack_namer(address, tid, name);
 }
 
 bool panic_in_progress(void)
@@ -146,12 +158,14 @@ static void print_registers(const struct trap_frame *f)
 	kprintf("r13 %016lx r14 %016lx r15 %016lx\n", f->r13, f->r14, f->r15);
 	kprintf("cr2 %016lx cr3 %016lx vector %lu error 0x%lx\n", read_cr2(), read_cr3(), f->vector,
 		f->error);
+	if (cpu_features.protection_keys)
+		kprintf("pkru %08x\n", isolation_on ? f->rights : rights_read());
 }
 
 static void report(const struct trap_frame *frame, const char *kind, const char *format,
 		   va_list args)
 {
-	char text[256];
+	char text[320];
 	const char *name;
 	int tid;
 

@@ -15,4 +15,7 @@ void panic_at(const struct trap_frame *frame, const char *format, ...)
 void panic_report(const struct trap_frame *frame, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The thread that has `address` on its kernel stack; false if none is known. */
+bool panic_name_stack(vaddr_t address, int *tid, const char **name);
+
 bool panic_in_progress(void);

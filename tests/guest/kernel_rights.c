@@ -3,8 +3,10 @@
 
 #include "arch/arch.h"
 #include "arch/x86_64/isolation.h"
+#include "arch/x86_64/panic.h"
 #include "arch/x86_64/user_access.h"
 #include "mm/area.h"
+#include "sched/thread.h"
 
 #include <signal.h>
 #include <string.h>
@@ -99,4 +101,20 @@ KERNEL_TEST(a_copy_keeps_its_rights_over_interrupts)
 	}
 	CHECK_EQ(wrong, 0);
 	arch_set_key_rights(KEY, DENY_ACCESS);
+}
+
+KERNEL_TEST(reports_name_the_thread_of_a_kernel_stack)
+{
+	vaddr_t top = (vaddr_t)current->kernel_stack;
+	const char *name = "";
+	int tid = 0;
+
+	if (!top)
+		SKIP("without isolation threads have none");
+	CHECK(panic_name_stack(top - 8, &tid, &name));
+	CHECK_EQ(tid, current->tid);
+	CHECK_EQ(strcmp(name, current->name), 0);
+	CHECK(panic_name_stack((vaddr_t)&name, &tid, &name));
+	CHECK_EQ(tid, current->tid);
+	CHECK(!panic_name_stack(DIRECT_MAP, &tid, &name));
 }

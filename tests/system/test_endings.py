@@ -49,6 +49,18 @@ def text_constants_and_data_are_protected():
 
 
 @test
+def an_access_that_a_key_forbids_is_told_with_owner_and_rights():
+    for what, function, *parts in (
+            ("key", "read_with_closed_key", "reading 0x", "key 1, page of the application (its memory)", "pkru fd555554"),
+            ("direct-map", "write_to_the_direct_map", "writing 0xffff800000800000",
+             "key 15, page of the kernel (direct map of 0x800000)"),
+            ("kernel", "read_kernel_memory", "reading 0xffffc000", "key 15, page of the kernel (")):
+        status, output = end(what)
+        equal(status, 139, f"status of {what}; {output}")
+        says(output, "application: page fault", "its protection key forbids it", function, "thread 1", "on core", *parts)
+
+
+@test
 def a_stack_overflow_meets_the_guard_page():
     status, output = end("stack")
     equal(status, 139, "status; " + output)

@@ -3,6 +3,8 @@
  * and at what the console says.
  */
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +63,50 @@ NAMED static void divide_by_zero(void)
 	volatile int zero = 0;
 
 	sink = 10 / zero;
+}
+
+NAMED static void read_with_closed_key(void)
+{
+	int key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (key < 0) {
+		puts("no keys");
+		exit(0);
+	}
+	pkey_mprotect(page, 4096, PROT_READ | PROT_WRITE, key);
+	sink = *(volatile char *)page;
+}
+
+/* All physical memory is there (arch/arch.h). */
+NAMED static void write_to_the_direct_map(void)
+{
+	*(volatile char *)0xffff800000800000ul = 1;
+}
+
+static sigjmp_buf next_page;
+static volatile int why;
+
+static void go_on(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	why = info->si_code;
+	siglongjmp(next_page, 1);
+}
+
+/* Kernel stacks and device registers lie there, between guard pages. */
+NAMED static void read_kernel_memory(void)
+{
+	struct sigaction action = { .sa_sigaction = go_on, .sa_flags = SA_SIGINFO };
+	volatile char *volatile address = (char *)0xffffc00000000000ul;
+
+	sigaction(SIGSEGV, &action, NULL);
+	if (sigsetjmp(next_page, 1) && why != SEGV_PKUERR)
+		address += 4096;
+	if (why == SEGV_PKUERR)
+		signal(SIGSEGV, SIG_DFL);
+	sink = *address;
 }
 
 static void use_all_memory(void)
@@ -139,6 +185,9 @@ int main(int argc, char **argv)
 		{ "constant", write_to_constant },
 		{ "data", execute_data },
 		{ "divide", divide_by_zero },
+		{ "key", read_with_closed_key },
+		{ "direct-map", write_to_the_direct_map },
+		{ "kernel", read_kernel_memory },
 		{ "memory", use_all_memory },
 		{ "thread", crash_in_thread },
 		{ "absent", absent_call },
