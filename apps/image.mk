@@ -3,6 +3,7 @@
 #   $(BUILD)/FOLDER/NAME       the image, stripped: what is booted
 #   $(BUILD)/FOLDER/NAME.elf   the same with everything a debugger wants
 #   $(BUILD)/FOLDER/NAME.map   what the linker put where, and what it left out
+#   $(BUILD)/FOLDER/NAME.rights  the instructions in it that change protection keys (tools/check-rights)
 #
 # All *.c of the folder are the application. It may have
 #   app.mk     more: `app_sources +=`, `app_flags +=`, `app_libraries +=`, `app_arguments :=`, what
@@ -63,6 +64,7 @@ built = $(BUILD)/$(subst ../,up/,$(patsubst /%,%,$(1)))
 # What lavra-gcc is told beside its arguments (tools/gcc/lavra-gcc).
 quote := '
 link_environment = LAVRA_KERNEL='$(abspath $($(2).kernel))' LAVRA_MAP='$(abspath $(@:.elf=.map))' \
+	LAVRA_RIGHTS='$(abspath $(@:.elf=.rights))' \
 	LAVRA_FILES='$(abspath $(wildcard $(1)/files))' LAVRA_MALLOC=$(MALLOC) \
 	LAVRA_ARGUMENTS='$(subst $(quote),$(quote)\$(quote)$(quote),$($(2).arguments))'
 

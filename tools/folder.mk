@@ -7,7 +7,15 @@ $(BUILD)/tools/%.c.o: tools/%.c
 	@mkdir -p $(@D)
 	$(Q)$(HOST_CC) $(host_tool_cflags) -MMD -MP -c -o $@ $<
 
-$(BUILD)/tools/symbols: $(BUILD)/tools/symbols.c.o
+# What a tool shares with the kernel.
+symbols_shared := $(addprefix $(BUILD)/tools/,instruction.c.o rights_scan.c.o)
+$(symbols_shared): $(BUILD)/tools/%.c.o: arch/x86_64/%.c
+	$(quiet) HOSTCC $<
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(host_tool_cflags) -MMD -MP -c -o $@ $<
+
+symbols_objects := $(BUILD)/tools/symbols.c.o $(symbols_shared)
+$(BUILD)/tools/symbols: $(symbols_objects)
 	$(Q)$(HOST_CC) -o $@ $^
 
 # The launcher.
@@ -16,4 +24,4 @@ lavra_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard tools/launcher/*.c))
 $(lavra): $(lavra_objects)
 	$(quiet) HOSTLD $@
 	$(Q)$(HOST_CC) -o $@ $^
--include $(lavra_objects:.o=.d) $(BUILD)/tools/symbols.c.d
+-include $(lavra_objects:.o=.d) $(symbols_objects:.o=.d)

@@ -8,10 +8,17 @@
  * that is loaded moves. What is not loaded (debug information, section headers) goes behind it,
  * so that gdb, nm and strip can read the result as they could the file before.
  *
- * On standard output: the functions of the application (behind `library_text_end`) in which the bytes
- * of a system-call instruction occur, as "START END NAME". They may be part of another instruction,
- * a disassembler tells (tools/check-no-syscall).
+ * On standard output: what a disassembler is to look at, as lines "KIND START END NAME", each a function:
+ *
+ *	call		of the application (behind `library_text_end`), where the bytes of a system-call
+ *			instruction occur (tools/check-no-syscall). They may be part of another instruction.
+ *	privileged	of the application, with instructions that look like an operating system's
+ *	rights ADDRESS	where, anywhere in the code, bytes that would change protection keys are
+ *
+ * The last two (tools/check-rights) in an image with isolation alone, which is one with gates.
  */
+#include "arch/x86_64/instruction.h"
+#include "arch/x86_64/rights_scan.h"
 #include "arch/x86_64/symbols.h"
 
 #include <elf.h>
@@ -226,10 +233,39 @@ static const unsigned char *code_at(const struct image *image, uint64_t start, u
 	return NULL;
 }
 
+/* By stepping through it, as the linker laid out functions and not data. */
+static bool has_privileged(const unsigned char *bytes, size_t size)
+{
+	struct instruction instruction;
+
+	for (size_t at = 0; at < size; at += instruction.length) {
+		if (!instruction_decode(bytes + at, size - at, &instruction))
+			instruction.length = 1;
+		else if (instruction_is_privileged(&instruction))
+			return true;
+	}
+	return false;
+}
+
+/* An image with isolation has gates, and their list of targets (image.ld). */
+static bool has_gates(const struct image *image)
+{
+	for (unsigned i = 0; i < image->header->e_shnum; i++)
+		if (!strcmp(image->section_names + image->sections[i].sh_name, "gate_targets"))
+			return image->sections[i].sh_size;
+	return false;
+}
+
+static void print_suspect(const char *kind, const struct function *function, uint64_t end)
+{
+	printf("%s 0x%lx 0x%lx %s\n", kind, function->address, end, function->name);
+}
+
 static void print_suspects(const struct image *image, const struct function *functions,
 			   size_t count)
 {
 	uint64_t from = value_of(image, "library_text_end"), to = value_of(image, "text_end");
+	bool isolation = has_gates(image);
 
 	for (size_t i = 0; i < count; i++) {
 		uint64_t start = functions[i].address;
@@ -239,8 +275,50 @@ static void print_suspects(const struct image *image, const struct function *fun
 		if (start < from || start >= to)
 			continue;
 		code = code_at(image, start, &end);
-		if (code && has_system_call(code, end - start))
-			printf("0x%lx 0x%lx %s\n", start, end, functions[i].name);
+		if (!code)
+			continue;
+		if (has_system_call(code, end - start))
+			print_suspect("call", &functions[i], end);
+		if (isolation && has_privileged(code, end - start))
+			print_suspect("privileged", &functions[i], end);
+	}
+}
+
+/* The function that `address` lies in, or behind; what lies before the first has no name. */
+static struct function function_at(const struct function *functions, size_t count, uint64_t address,
+				   uint64_t *end)
+{
+	struct function found = { .address = address, .name = "?" };
+
+	for (size_t i = 0; i < count; i++) {
+		if (functions[i].address > address) {
+			*end = *end < functions[i].address ? *end : functions[i].address;
+			break;
+		}
+		found = functions[i];
+	}
+	/* One that is cut off there is shown as a whole. */
+	*end = *end > address + RIGHTS_BYTES ? *end : address + RIGHTS_BYTES;
+	return found;
+}
+
+static void print_rights(const struct image *image, const struct function *functions, size_t count)
+{
+	for (unsigned i = 0; has_gates(image) && i < image->header->e_phnum; i++) {
+		const Elf64_Phdr *segment = &image->segments[i];
+		size_t size = segment->p_filesz;
+		const unsigned char *code;
+
+		if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X))
+			continue;
+		code = part(image, segment->p_offset, size);
+		for (size_t at = 0; (at = rights_find(code, size, at)) < size; at++) {
+			uint64_t address = segment->p_vaddr + at, end = segment->p_vaddr + size;
+			struct function function = function_at(functions, count, address, &end);
+
+			printf("rights 0x%lx 0x%lx 0x%lx %s\n", address, function.address, end,
+			       function.name);
+		}
 	}
 }
 
@@ -351,6 +429,7 @@ int main(int argc, char **argv)
 	table = make_table(&image, functions, count, &size);
 	write_image(&image, argv[2], table, size, table->size);
 	print_suspects(&image, functions, count);
+	print_rights(&image, functions, count);
 	if (fflush(stdout) || ferror(stdout))
 		fail("standard output", strerror(errno));
 	return 0;

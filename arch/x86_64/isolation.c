@@ -14,6 +14,9 @@
 bool isolation_on VISIBLE;
 #endif
 
+/* Has the link looked for instructions that change rights where none may be (tools/gcc/lavra-link)? */
+extern const uint8_t image_is_checked __attribute__((weak));
+
 CORE_LOCAL uint8_t domain = DOMAIN_KERNEL;
 
 #define EXIT_BAD_OPTION 2
@@ -62,6 +65,11 @@ void isolation_decide(const char *command_line)
 #else
 	if (value && value_is(value, length, "off"))
 		return;
+	if (&image_is_checked && !image_is_checked) {
+		if (required)
+			refuse("the image was linked with LAVRA_ISOLATION=off");
+		return;
+	}
 	isolation_on = cpu_features.protection_keys;
 	if (!isolation_on && required)
 		refuse("this processor has no protection keys (CPUID 7, ECX bit 3)");

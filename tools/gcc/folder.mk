@@ -1,10 +1,12 @@
 # lavra-gcc: $(BUILD)/lavra-gcc and, in $(sysroot), what it works with. `make install` copies both.
 
-link_tools := $(addprefix $(sysroot)/lib/,lavra-link image.ld symbols check-no-syscall)
+link_tools := $(addprefix $(sysroot)/lib/,lavra-link image.ld symbols check-no-syscall \
+	check-rights)
 $(sysroot)/lib/lavra.specs: tools/gcc/lavra.specs
 $(sysroot)/lib/image.ld: arch/x86_64/image.ld
 $(sysroot)/lib/symbols: $(BUILD)/tools/symbols
 $(sysroot)/lib/check-no-syscall: tools/check-no-syscall
+$(sysroot)/lib/check-rights: tools/check-rights
 $(BUILD)/lavra-gcc: tools/gcc/lavra-gcc
 $(sysroot)/lib/lavra-link: tools/gcc/lavra-link
 $(BUILD)/lavra-gcc $(sysroot)/lib/lavra.specs $(link_tools):

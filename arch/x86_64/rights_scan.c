@@ -1,0 +1,129 @@
+#include "arch/x86_64/rights_scan.h"
+
+#include "arch/x86_64/instruction.h"
+
+#include <string.h>
+
+/* Decoding starts everywhere between these distances: it takes a few instructions until one is in
+ * step with the code, and some never are. */
+#define NEAREST_START 24
+#define FEWEST_STARTS 8
+
+/* Operands are set so close by. */
+#define OPERAND_DISTANCE 32
+
+#define RCX 1
+#define RDX 2
+
+static bool is_memory(uint8_t modrm, unsigned reg)
+{
+	return modrm_mod(modrm) != 3 && modrm_reg(modrm) == reg;
+}
+
+/* The bytes behind 0F. */
+static bool changes_rights(uint8_t opcode, uint8_t modrm)
+{
+	return (opcode == 0x01 && modrm == 0xef) || (opcode == 0xae && is_memory(modrm, 5)) ||
+	       (opcode == 0xc7 && is_memory(modrm, 3));
+}
+
+#define EACH_BYTE 0x0101010101010101ul
+
+/* Is one of the 8 bytes 0F? Sometimes it says so and there is none. */
+static bool has_escape(const uint8_t *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	word ^= EACH_BYTE * 0x0f;
+	return (word - EACH_BYTE) & ~word & EACH_BYTE * 0x80;
+}
+
+size_t rights_find(const uint8_t *code, size_t size, size_t from)
+{
+	if (size < RIGHTS_BYTES)
+		return size;
+	for (size_t at = from; at <= size - RIGHTS_BYTES; at++) {
+		while (size - at >= sizeof(uint64_t) && !has_escape(code + at))
+			at += sizeof(uint64_t);
+		if (at > size - RIGHTS_BYTES)
+			break;
+		if (code[at] == 0x0f && changes_rights(code[at + 1], code[at + 2]))
+			return at;
+	}
+	return size;
+}
+
+const char *rights_name(const uint8_t *found)
+{
+	return found[1] == 0x01 ? "WRPKRU" : found[1] == 0xae ? "XRSTOR" : "XRSTORS";
+}
+
+/* Does it write to the register (below 8), by a form that is used to prepare an operand? */
+static bool sets(const struct instruction *instruction, uint8_t op, unsigned reg)
+{
+	uint8_t modrm = instruction->modrm;
+
+	if (instruction->map || instruction->vector)
+		return false;
+	if (!instruction->has_modrm) /* mov $immediate */
+		return op == 0xb8 + reg && !(instruction->rex & 1);
+	if (op == 0x8b || op == 0x33) /* mov and xor to the register in the middle field */
+		return modrm_reg(modrm) == reg && !(instruction->rex & 4);
+	/* ... and to the one in the last */
+	return (op == 0x89 || op == 0x31) && modrm_mod(modrm) == 3 && modrm_rm(modrm) == reg &&
+	       !(instruction->rex & 1);
+}
+
+struct steps {
+	bool meet; /* an instruction begins at `to` */
+	unsigned set; /* a bit for each register that was set */
+};
+
+static struct steps step(const uint8_t *code, size_t size, size_t from, size_t to)
+{
+	struct steps steps = { 0 };
+
+	while (from < to) {
+		struct instruction instruction;
+
+		if (!instruction_decode(code + from, size - from, &instruction))
+			return steps;
+		for (unsigned reg = RCX; reg <= RDX && to - from <= OPERAND_DISTANCE; reg++)
+			if (sets(&instruction, instruction.opcode, reg))
+				steps.set |= 1u << reg;
+		from += instruction.length;
+	}
+	steps.meet = from == to;
+	return steps;
+}
+
+/* A prefix of the instruction may lie before the 0F. */
+static bool is_rex(uint8_t byte)
+{
+	return (byte & 0xf0) == 0x40;
+}
+
+static bool meets(const uint8_t *code, size_t size, size_t from, size_t at, unsigned *set)
+{
+	struct steps steps = step(code, size, from, at);
+
+	if (!steps.meet && at > from && is_rex(code[at - 1]))
+		steps = step(code, size, from, at - 1);
+	*set |= steps.meet ? steps.set : 0;
+	return steps.meet;
+}
+
+bool rights_is_instruction(const uint8_t *code, size_t size, size_t at)
+{
+	unsigned wanted = code[at + 1] == 0x01 ? 1 << RCX | 1 << RDX : 1 << RDX;
+	size_t first = at > RIGHTS_CONTEXT ? at - RIGHTS_CONTEXT : 0;
+	size_t starts = 0, met = 0;
+	unsigned set = 0;
+
+	if (code[at + 1] == 0xc7)
+		return false; /* XRSTORS is for operating systems */
+	for (size_t from = first; from + NEAREST_START <= at; from++, starts++)
+		met += meets(code, size, from, at, &set);
+	return starts >= FEWEST_STARTS && met * 8 >= starts * 7 && (set & wanted) == wanted;
+}
