@@ -259,6 +259,22 @@ int arch_unmap(vaddr_t address, size_t size, arch_release *release, void *arg);
  * then what the empty table entry at `address` would cover: 4 KiB, 2 MiB (no page table there), or
  * larger. Any core, no lock: what it says was true at some moment during the call. */
 bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_t *page_size);
+
+/*
+ * Code that somebody brings: with isolation no page becomes executable before it was looked at, by mm/code.c,
+ * for instructions that would undo it.
+ *
+ * `page` is to be executable at `address`, and may be changed; `before` and `after` are the pages around it,
+ * or NULL. Those that are executable already may be changed, too; others tell what belongs together. Returns NULL if
+ * all is well, or was made so, or the name of the instruction that must not be there, *offset bytes from
+ * the page's start. With `look_only` nothing is changed. The caller holds the area lock.
+ */
+struct code_page {
+	uint8_t *page, *before, *after;
+	bool before_is_code, after_is_code;
+	vaddr_t address;
+};
+const char *arch_code_check(const struct code_page *code, bool look_only, long *offset);
 /* Drop this core's cached translations for the range (all of them when npages is large). */
 void arch_tlb_flush_local(vaddr_t address, size_t npages);
 

@@ -6,6 +6,7 @@
 #include "mm/area.h"
 
 #include "arch/arch.h"
+#include "lavra/console.h"
 #include "mm/area_set.h"
 #include "mm/frame.h"
 #include "smp/shootdown.h"
@@ -22,6 +23,7 @@ struct request {
 	size_t length;
 	int flags;
 	struct mapping mapping;
+	struct code_refusal refusal;
 };
 
 static long find_place(const struct request *request)
@@ -43,7 +45,39 @@ static long find_place(const struct request *request)
 	return address ? (long)address : -ENOMEM;
 }
 
-static long map_locked(struct edit *edit, const struct request *request)
+/* ---- code that may not be executable ---- */
+
+static void report(const struct code_refusal *refusal, const char *path, uint64_t offset)
+{
+	kprintf("lavra: %s holds %s at %#lx, by which it could change protection keys: with "
+		"isolation=off it runs\n",
+		*path ? path : "memory that is to be executable", refusal->name, offset);
+}
+
+/* A mapping that was refused; its place was in refusal->address. */
+static void report_source(const struct request *request, struct page_source *source)
+{
+	char path[256] = "";
+
+	if (source->operations->name)
+		source->operations->name(source, path, sizeof(path));
+	report(&request->refusal, path, request->refusal.offset);
+}
+
+static void report_if_there(const struct area_description *description, void *refusal_)
+{
+	const struct code_refusal *refusal = refusal_;
+	vaddr_t address = refusal->address;
+
+	if (address < description->start || address >= description->end)
+		return;
+	report(refusal, description->path,
+	       *description->path ? address - description->start + description->offset : address);
+}
+
+/* ---- mmap, under the lock ---- */
+
+static long map_locked(struct edit *edit, struct request *request)
 {
 	long place = find_place(request);
 	vaddr_t end = place + request->length;
@@ -51,6 +85,12 @@ static long map_locked(struct edit *edit, const struct request *request)
 
 	if (place < 0)
 		return place;
+	if (request->mapping.source && code_is_checked(request->mapping.attributes)) {
+		long result = code_look_at_source(&request->mapping, place, end, &request->refusal);
+
+		if (result)
+			return result;
+	}
 	error = pages_drop(place, end);
 	if (error)
 		return error;
@@ -119,7 +159,14 @@ long area_map_source(vaddr_t address, size_t length, int prot, int flags,
 			return -EACCES;
 		request.mapping.attributes |= AREA_NEVER_WRITTEN;
 	}
+	/* Whoever can write to the file could bring code that nobody has looked at. */
+	if (code_is_checked((unsigned)prot) && (flags & MAP_TYPE) != MAP_PRIVATE) {
+		kprintf("lavra: a shared mapping of a file may not be executable with isolation\n");
+		return -EACCES;
+	}
 	result = map(&request, prot);
+	if (request.refusal.name)
+		report_source(&request, source);
 	if (result > 0 && flags & MAP_POPULATE)
 		source_populate(result, result + request.length);
 	return result;
@@ -183,16 +230,50 @@ static bool all_have_key(vaddr_t start, vaddr_t end, unsigned key)
 	return true;
 }
 
+/* Pages are as their areas say. */
+static void restore_protection(vaddr_t start, vaddr_t end)
+{
+	while (start < end) {
+		const struct area *area = tree_find(areas, start);
+		vaddr_t stop = min(area->end, end);
+
+		/* Nothing is left that would have to be split. */
+		arch_protect(start, stop - start,
+			     (area->attributes & PAGE_PROTECTION) | PAGE_KEYS_KEPT);
+		start = stop;
+	}
+}
+
+/* Look at what is to be executable, and be it by nobody written meanwhile. */
+static long prepare_code(vaddr_t start, vaddr_t end, struct code_refusal *refusal)
+{
+	long error = arch_protect(start, end - start, PROT_READ | PAGE_KEYS_KEPT);
+
+	if (error)
+		return error;
+	if (any_has(start, end, PAGE_PROTECTION & ~PROT_READ))
+		tlb_shootdown(start, (end - start) >> PAGE_SHIFT);
+	error = code_prepare(start, end, refusal);
+	if (error)
+		restore_protection(start, end);
+	return error;
+}
+
 static long protect_locked(struct edit *edit, vaddr_t start, vaddr_t end, unsigned protection,
-			   int key)
+			   int key, struct code_refusal *refusal)
 {
 	bool new_key;
-	int error;
+	long error;
 
 	if (!areas_cover(start, end))
 		return -ENOMEM;
 	if (protection & PROT_WRITE && any_has(start, end, AREA_NEVER_WRITTEN))
 		return -EACCES;
+	if (code_is_checked(protection)) {
+		error = prepare_code(start, end, refusal);
+		if (error)
+			return error;
+	}
 	new_key = key != AREA_KEYS_KEPT && !all_have_key(start, end, (unsigned)key);
 	error = arch_protect(start, end - start,
 			     protection | (key == AREA_KEYS_KEPT ? PAGE_KEYS_KEPT : PAGE_KEY(key)));
@@ -218,7 +299,9 @@ long area_protect(vaddr_t address, size_t length, int prot)
 
 long area_protect_key(vaddr_t address, size_t length, int prot, int key)
 {
+	struct code_refusal refusal = { 0 };
 	struct edit edit;
+	long result;
 
 	if (!is_aligned(address, PAGE_SIZE) || prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return -EINVAL;
@@ -229,6 +312,9 @@ long area_protect_key(vaddr_t address, size_t length, int prot, int key)
 	if (!round_length(&length) || !is_user_range(address, length) ||
 	    !edit_begin(&edit, EDIT_AREAS))
 		return -ENOMEM;
-	return edit_end(&edit,
-			protect_locked(&edit, address, address + length, (unsigned)prot, key));
+	result = edit_end(&edit, protect_locked(&edit, address, address + length, (unsigned)prot,
+						key, &refusal));
+	if (refusal.name)
+		area_for_each(report_if_there, &refusal);
+	return result;
 }

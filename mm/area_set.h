@@ -87,6 +87,27 @@ bool page_may_be_huge(const struct area *area, vaddr_t address);
 /* Is there so much free memory that 2 MiB at a time are no waste? No lock needed. */
 bool memory_is_plentiful(void);
 
+/* ---- pages that are executed, with isolation (code.c); the lock is held ---- */
+
+/* Are pages with these attributes looked at before they are executable? */
+bool code_is_checked(unsigned attributes);
+
+/* What was found, and where. */
+struct code_refusal {
+	const char *name;
+	vaddr_t address;
+	uint64_t offset; /* in the source, if it was looked at there */
+};
+/* Could the mapping be executable at [start, end)? Looks at what the source has there now; a page is looked
+ * at again when it appears. 0 or -EACCES. */
+long code_look_at_source(const struct mapping *mapping, vaddr_t start, vaddr_t end,
+			 struct code_refusal *refusal);
+/* The pages in [start, end), which nobody can write, become executable: make them fit. Pages of a source are
+ * dropped, as copies are to come instead. 0, or -EACCES with nothing changed, or -ENOMEM. */
+long code_prepare(vaddr_t start, vaddr_t end, struct code_refusal *refusal);
+/* The same for the copy of a source's page that is about to be mapped at `address`. */
+long code_prepare_copy(const struct area *area, vaddr_t address, paddr_t copy);
+
 /* ---- pages of sources (fault.c) ---- */
 
 /* Map what the source has there already; no memory is taken but for page tables. Takes the lock. */

@@ -83,9 +83,13 @@ static enum step decide(const struct page_fault *fault, struct area **area)
 		arch_tlb_flush_local(align_down(address, PAGE_SIZE), 1);
 		return RETRY;
 	}
-	if ((*area)->source)
-		return fault->write && !((*area)->attributes & AREA_SHARED) ? NEED_COPY
-									    : NEED_SOURCE;
+	if ((*area)->source) {
+		/* What is executed must stay as it was when it was looked at. */
+		bool copied = (fault->write && !((*area)->attributes & AREA_SHARED)) ||
+			      code_is_checked((*area)->attributes);
+
+		return copied ? NEED_COPY : NEED_SOURCE;
+	}
 	return page_may_be_huge(*area, address) ? NEED_HUGE : NEED_SMALL;
 }
 
@@ -109,6 +113,9 @@ static enum step refuse_source(long error)
 {
 	if (error == -ENOMEM)
 		return refuse_for_memory();
+	if (error == -EACCES)
+		return refuse("its code could change protection keys: isolation=off runs it",
+			      SIGSEGV, SEGV_ACCERR);
 	return refuse(error == -ENOSPC ? "there is no room for this page of the mapped file"
 				       : "the mapped file ends before it",
 		      SIGBUS, BUS_ADRERR);
@@ -123,6 +130,8 @@ static void map_around(const struct area *area, vaddr_t address)
 	vaddr_t start = max(align_down(address, AROUND), area->start);
 	vaddr_t end = min(align_down(address, AROUND) + AROUND, area->end);
 
+	if (code_is_checked(area->attributes))
+		return;
 	for (vaddr_t page = start; page < end; page += PAGE_SIZE) {
 		size_t page_size;
 		unsigned protection;
@@ -183,6 +192,11 @@ static int replace_page(const struct area *area, vaddr_t address, paddr_t copy)
 		memcpy(phys_to_virt(copy), phys_to_virt(original), PAGE_SIZE);
 	else
 		memset(phys_to_virt(copy), 0, PAGE_SIZE);
+	if (code_is_checked(area->attributes)) {
+		error = code_prepare_copy(area, address, copy);
+		if (error)
+			return error;
+	}
 	/* No core may read the original any more once this one has written. */
 	error = pages_drop(address, address + PAGE_SIZE);
 	return error ? error : page_insert(address, copy, PAGE_SIZE, area->attributes, 0);

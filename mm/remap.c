@@ -47,7 +47,12 @@ static bool grow_in_place(struct edit *edit, const struct remap *remap)
 static long move(struct edit *edit, const struct remap *remap)
 {
 	size_t length = min(remap->old_length, remap->new_length);
-	int error = pages_move(remap->old, remap->target, length, remap->mapping.attributes);
+	int error;
+
+	/* It was looked at where it is, beside its neighbours (code.c). */
+	if (code_is_checked(remap->mapping.attributes))
+		return -EACCES;
+	error = pages_move(remap->old, remap->target, length, remap->mapping.attributes);
 
 	if (error)
 		return error;

@@ -66,7 +66,7 @@ static void save_extended(void *area)
 static void restore_extended(const void *area)
 {
 	if (cpu_features.xsave)
-		rights_keep_and_xrstor(area);
+		rights_keep_and_xrstor(area, ~0ul);
 	else
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }

@@ -7,6 +7,7 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/registers.h"
+#include "arch/x86_64/rights_emulate.h"
 #include "arch/x86_64/symbols.h"
 #include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
@@ -257,10 +258,23 @@ static void application_exception(struct trap_frame *frame)
 		trap_end_application(frame, signal, what);
 }
 
+/* Was it one that was made invalid (rights_scan.h)? */
+static bool was_emulated(struct trap_frame *frame)
+{
+	enum rights_emulation emulation = RIGHTS_NONE;
+
+	if (isolation_on && frame->vector == VECTOR_INVALID_INSTRUCTION)
+		emulation = rights_emulate(frame);
+	if (emulation == RIGHTS_FAULT)
+		frame->vector = VECTOR_GENERAL_PROTECTION;
+	return emulation == RIGHTS_DONE;
+}
+
 void fault_other(struct trap_frame *frame)
 {
 	if (trap_is_application(frame)) {
-		application_exception(frame);
+		if (!was_emulated(frame))
+			application_exception(frame);
 		return;
 	}
 	if (frame->vector >= array_size(exceptions) || exceptions[frame->vector].name == NULL)

@@ -83,6 +83,12 @@ extern bool isolation_on;
  * required and the processor has no protection keys. Boot core, before paging_init(). */
 void isolation_decide(const char *command_line);
 
+/* What an application gets that wishes for these. */
+static inline uint32_t rights_of_application(uint32_t wish)
+{
+	return wish | RIGHTS_SYSTEM;
+}
+
 /* What this core runs: written at the sites that change PKRU. */
 extern CORE_LOCAL uint8_t domain;
 
@@ -93,7 +99,7 @@ const char *isolation_key_owner(unsigned key);
 uint32_t rights_read(void);
 /* Write it, where there is no isolation. */
 void rights_write(uint32_t rights);
-/* XRSTOR of all components but PKRU. */
-void rights_keep_and_xrstor(const void *area);
+/* XRSTOR of these components, but not of PKRU. */
+void rights_keep_and_xrstor(const void *area, uint64_t components);
 
 #endif

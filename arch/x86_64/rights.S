@@ -47,13 +47,16 @@ __kernel_set_rights:
 
 	.section .text.rights, "ax", @progbits
 
-/* void rights_keep_and_xrstor(const void *area): PKRU is component 9 (SDM volume 1, 13.1). */
+/* void rights_keep_and_xrstor(const void *area, uint64_t components): PKRU is component 9 (SDM volume 1,
+ * 13.1). */
 #define COMPONENT_PKRU (1 << 9)
 	.globl rights_keep_and_xrstor
 	.balign 16
 rights_keep_and_xrstor:
-	movl $~COMPONENT_PKRU, %eax
-	movl $~0, %edx
+	movl %esi, %eax
+	andl $~COMPONENT_PKRU, %eax
+	movq %rsi, %rdx
+	shrq $32, %rdx
 	xrstor64 (%rdi)
 #ifndef ISOLATION_NONE
 	testl $COMPONENT_PKRU, %eax

@@ -77,7 +77,8 @@ static bool sets(const struct instruction *instruction, uint8_t op, unsigned reg
 
 struct steps {
 	bool meet; /* an instruction begins at `to` */
-	unsigned set; /* a bit for each register that was set */
+	unsigned set; /* a bit for each register that was set nearby */
+	unsigned set_last; /* by the instruction before */
 };
 
 static struct steps step(const uint8_t *code, size_t size, size_t from, size_t to)
@@ -89,9 +90,12 @@ static struct steps step(const uint8_t *code, size_t size, size_t from, size_t t
 
 		if (!instruction_decode(code + from, size - from, &instruction))
 			return steps;
-		for (unsigned reg = RCX; reg <= RDX && to - from <= OPERAND_DISTANCE; reg++)
+		steps.set_last = 0;
+		for (unsigned reg = RCX; reg <= RDX; reg++)
 			if (sets(&instruction, instruction.opcode, reg))
-				steps.set |= 1u << reg;
+				steps.set_last |= 1u << reg;
+		if (to - from <= OPERAND_DISTANCE)
+			steps.set |= steps.set_last;
 		from += instruction.length;
 	}
 	steps.meet = from == to;
@@ -104,26 +108,51 @@ static bool is_rex(uint8_t byte)
 	return (byte & 0xf0) == 0x40;
 }
 
-static bool meets(const uint8_t *code, size_t size, size_t from, size_t at, unsigned *set)
+static struct steps step_to(const uint8_t *code, size_t size, size_t from, size_t at)
 {
 	struct steps steps = step(code, size, from, at);
 
 	if (!steps.meet && at > from && is_rex(code[at - 1]))
 		steps = step(code, size, from, at - 1);
-	*set |= steps.meet ? steps.set : 0;
-	return steps.meet;
+	return steps;
+}
+
+/* How many ways to decode what comes before, and how many of them meet the instruction. */
+struct count {
+	size_t starts, met;
+	unsigned set, set_last;
+};
+
+static struct count count_steps(const uint8_t *code, size_t size, size_t at, size_t nearest)
+{
+	struct count count = { 0 };
+
+	for (size_t from = at > RIGHTS_CONTEXT ? at - RIGHTS_CONTEXT : 0; from + nearest <= at;
+	     from++) {
+		struct steps steps = step_to(code, size, from, at);
+
+		count.starts++;
+		if (!steps.meet)
+			continue;
+		count.met++;
+		count.set |= steps.set;
+		count.set_last |= steps.set_last;
+	}
+	return count;
 }
 
 bool rights_is_instruction(const uint8_t *code, size_t size, size_t at)
 {
 	unsigned wanted = code[at + 1] == 0x01 ? 1 << RCX | 1 << RDX : 1 << RDX;
-	size_t first = at > RIGHTS_CONTEXT ? at - RIGHTS_CONTEXT : 0;
-	size_t starts = 0, met = 0;
-	unsigned set = 0;
+	struct count count;
 
 	if (code[at + 1] == 0xc7)
 		return false; /* XRSTORS is for operating systems */
-	for (size_t from = first; from + NEAREST_START <= at; from++, starts++)
-		met += meets(code, size, from, at, &set);
-	return starts >= FEWEST_STARTS && met * 8 >= starts * 7 && (set & wanted) == wanted;
+	/* An operand set just before says much. */
+	count = count_steps(code, size, at, 1);
+	if (count.set_last && (count.set & wanted) == wanted && count.met * 2 >= count.starts)
+		return true;
+	count = count_steps(code, size, at, NEAREST_START);
+	return count.starts >= FEWEST_STARTS && count.met * 8 >= count.starts * 7 &&
+	       (count.set & wanted) == wanted;
 }

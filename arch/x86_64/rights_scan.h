@@ -33,5 +33,6 @@ size_t rights_find(const uint8_t *code, size_t size, size_t from);
 const char *rights_name(const uint8_t *found);
 
 /* Is the one at `at` an instruction of the program's that can be emulated? It is if decoding from nearly
- * everywhere before meets its first byte, and if its operands in registers are set nearby. */
+ * everywhere before meets its first byte, and if its operands in registers are set nearby; half of
+ * everywhere will do if one of them is set just before. */
 bool rights_is_instruction(const uint8_t *code, size_t size, size_t at);

@@ -106,7 +106,7 @@ static void store_extended(uint8_t *area)
 	}
 }
 
-static uint32_t mxcsr_mask(void)
+uint32_t signal_frame_mxcsr_mask(void)
 {
 	static uint32_t mask;
 
@@ -153,7 +153,7 @@ static void load_rights(uint8_t *area, uint64_t present, uint32_t *rights)
 		return;
 	if (present >> COMPONENT_PKRU & 1)
 		memcpy(&stored, rights_in(area), sizeof(stored));
-	*rights = stored;
+	*rights = isolation_on ? rights_of_application(stored) : stored;
 }
 
 /* The area came from the application: make it one that XRSTOR does not refuse (SDM volume 1, 13.8). */
@@ -163,7 +163,7 @@ static void load_extended(uint8_t *area, bool only_legacy, uint32_t *rights)
 	uint64_t present = COMPONENT_LEGACY;
 
 	memcpy(&mxcsr, area + MXCSR_OFFSET, sizeof(mxcsr));
-	mxcsr &= mxcsr_mask();
+	mxcsr &= signal_frame_mxcsr_mask();
 	memcpy(area + MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
 	if (!cpu_features.xsave) {
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
@@ -175,7 +175,7 @@ static void load_extended(uint8_t *area, bool only_legacy, uint32_t *rights)
 	}
 	memset(area + LEGACY_SIZE, 0, HEADER_SIZE);
 	memcpy(area + LEGACY_SIZE, &present, sizeof(present));
-	rights_keep_and_xrstor(area);
+	rights_keep_and_xrstor(area, ~0ul);
 	if (!only_legacy)
 		load_rights(area, present, rights);
 }

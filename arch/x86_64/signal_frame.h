@@ -42,6 +42,9 @@ bool signal_frame_pop(struct trap_frame *frame, vaddr_t stack_pointer,
 		      bool (*is_bad)(const void *address, size_t length), uint64_t *mask,
 		      stack_t *stack);
 
+/* The bits of MXCSR that this processor knows. */
+uint32_t signal_frame_mxcsr_mask(void);
+
 /* Fill `context` for a handler that is a function call at the end of a system call: the registers that
  * the call will return with, as far as they are known. `frame` NULL: of a plain function call. */
 void signal_context_of_call(ucontext_t *context, const struct syscall_frame *frame);

@@ -26,6 +26,7 @@
 #define TRAP_OPEN_STACK_SIZE 128
 
 #define VECTOR_INVALID_INSTRUCTION 6
+#define VECTOR_GENERAL_PROTECTION 13
 /* What 32-bit Linux programs call: given to no device, and an exception here. */
 #define VECTOR_INT80 0x80
 

@@ -91,6 +91,9 @@ static void load(struct opened *opened, const struct elf_program *program, vaddr
 
 	if (error == -ENOMEM)
 		refuse(opened->path, EXIT_CANNOT_RUN, "does not fit into memory");
+	if (error == -EACCES && arch_isolation())
+		refuse(opened->path, EXIT_CANNOT_RUN,
+		       "is refused by the isolation by protection keys");
 	if (error) {
 		ksnprintf(reason, sizeof(reason), "cannot be loaded (error %ld)", -error);
 		refuse(opened->path, EXIT_CANNOT_RUN, reason);

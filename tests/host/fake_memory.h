@@ -35,5 +35,7 @@ size_t fake_stale_entries(void);
 extern size_t fake_shootdowns;
 /* Tables that exist. An empty one goes when the range around it is unmapped. */
 size_t fake_tables(void);
+/* Is there isolation (arch_isolation())? */
+extern bool fake_isolation;
 /* Where the memory mapped at `address` can be reached; NULL if nothing is mapped. */
 void *fake_pointer(vaddr_t address);

@@ -3,7 +3,8 @@
  *
  * links: tests/host/fake_memory.c tests/host/area_scene.c mm/frame.c mm/object.c mm/area_tree.c
  * links: mm/area_set.c mm/area.c mm/resident.c mm/fault.c mm/remap.c mm/advise.c mm/area_look.c
- * links: mm/brk.c mm/page_source.c
+ * links: mm/brk.c mm/page_source.c mm/code.c
+ * links: arch/x86_64/rights_pages.c arch/x86_64/rights_scan.c arch/x86_64/instruction.c
  */
 #include "arch/arch.h"
 #include "mm/area.h"

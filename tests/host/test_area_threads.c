@@ -3,7 +3,8 @@
  * its own; and all map the same file, which one of them cuts off.
  *
  * links: tests/host/fake_memory.c mm/frame.c mm/object.c mm/area_tree.c mm/area_set.c mm/area.c
- * links: mm/resident.c mm/fault.c mm/remap.c mm/advise.c mm/area_look.c mm/brk.c mm/page_source.c
+ * links: mm/resident.c mm/fault.c mm/remap.c mm/advise.c mm/area_look.c mm/brk.c mm/page_source.c mm/code.c
+ * links: arch/x86_64/rights_pages.c arch/x86_64/rights_scan.c arch/x86_64/instruction.c
  */
 #include "arch/arch.h"
 #include "lavra/console.h"

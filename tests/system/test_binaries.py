@@ -342,6 +342,153 @@ def text_and_constants_are_protected():
     equal(end(program, "4")[0], 0, "status of a program that does nothing wrong")
 
 
+# ---- isolation by protection keys ----
+
+RIGHTS = r"""
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <x86intrin.h>
+static sigjmp_buf back;
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	siglongjmp(back, number * 1000 + (info->si_code & 0xff));
+}
+static unsigned rdpkru(void)
+{
+	unsigned rights;
+	__asm__ volatile("rdpkru" : "=a"(rights) : "c"(0) : "edx");
+	return rights;
+}
+__attribute__((noinline)) static void wrpkru(unsigned rights)
+{
+	__asm__ volatile("xor %%ecx, %%ecx; xor %%edx, %%edx; wrpkru" :: "a"(rights) : "ecx", "edx", "memory");
+}
+#define TRY(what, ...) do { int got = sigsetjmp(back, 1); \
+	if (!got) { __VA_ARGS__; printf("%s: none\n", what); } else printf("%s: %d\n", what, got); } while (0)
+static unsigned char area[4096] __attribute__((aligned(64)));
+static void xrstor(unsigned mask, long offset)
+{
+	__asm__ volatile("xor %%edx, %%edx; xrstor (%1,%2,2)" :: "a"(mask), "r"(area), "r"(offset / 2) : "edx", "memory");
+}
+static void vectors(void)
+{
+	unsigned pkru_at, a, c, d;
+	double kept = 2.5, other = 1.25;
+	__asm__ volatile("cpuid" : "=a"(a), "=b"(pkru_at), "=c"(c), "=d"(d) : "a"(0xd), "c"(9));
+	__asm__ volatile("movsd %0, %%xmm7; xor %%edx, %%edx; mov $0xff, %%eax; xsave %1; movsd %2, %%xmm7"
+		:: "m"(kept), "m"(area), "m"(other) : "eax", "edx", "xmm7", "memory");
+	xrstor(1, 0); /* without them */
+	__asm__ volatile("movsd %%xmm7, %0" : "=m"(kept));
+	printf("not asked for: %g\n", kept);
+	xrstor(0xff, 0);
+	__asm__ volatile("movsd %%xmm7, %0" : "=m"(kept));
+	printf("asked for: %g\n", kept);
+	area[513] |= 2;
+	memcpy(area + pkru_at, "\x50\0\0\0", 4);
+	xrstor(0x200, 0);
+	printf("keys by XRSTOR: %08x\n", rdpkru());
+	area[513] &= ~2;
+	xrstor(0x200, 0);
+	printf("initial keys: %08x\n", rdpkru());
+	TRY("not aligned", xrstor(0xff, 32));
+	area[520] = 1;
+	TRY("a bad header", xrstor(0xff, 0));
+	area[520] = 0;
+	TRY("the kernel's memory", __asm__ volatile("xor %%edx, %%edx; xrstor (%1)" :: "a"(7), "r"(KERNEL) : "edx"));
+}
+int main(void)
+{
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGILL, &action, NULL);
+	wrpkru(0);
+	printf("all keys: %08x\n", rdpkru());
+	TRY("kernel memory", *(volatile long *)KERNEL);
+	wrpkru(~0u);
+	printf("no keys: %08x\n", rdpkru());
+	wrpkru(0x55555550);
+	printf("few keys: %08x\n", rdpkru());
+	TRY("ecx is 1", __asm__ volatile("xor %%edx, %%edx; mov $1, %%ecx; wrpkru" :: "a"(0) : "ecx", "edx"));
+	TRY("ud2", __asm__ volatile("ud2"));
+	TRY("ud0", __asm__ volatile("xor %%ecx, %%ecx; xor %%edx, %%edx; .byte 0x0f, 0xff, 0xef" :: "a"(0) : "ecx", "edx"));
+	vectors();
+	static const unsigned char makes[][12] = {
+		{ 0x31, 0xc9, 0x31, 0xd2, 0x31, 0xc0, 0x0f, 0x01, 0xef, 0xc3 },
+		{ 0xb8, 0x0f, 0x01, 0xef, 0x00, 0xc3 },
+	};
+	for (int i = 0; i < 2; i++) {
+		unsigned char *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		memcpy(code + 1000, makes[i], sizeof(makes[i]));
+		if (mprotect(code, 4096, PROT_READ | PROT_EXEC) < 0) {
+			printf("made code: %m\n");
+			continue;
+		}
+		wrpkru(0x55555550);
+		((void (*)(void))(code + 1000))();
+		printf("made code: %08x\n", rdpkru());
+	}
+	puts("all done");
+	return 42;
+}
+""".replace("KERNEL", "0xffff800000200000ul")
+
+REPORTS = ["all keys: fc000000", "kernel memory: 11004", "no keys: fffffffc", "few keys: fd555550", "ecx is 1: 11128", "ud2: 4002", "ud0: 4002",
+           "not asked for: 1.25", "asked for: 2.5", "keys by XRSTOR: fc000050", "initial keys: fc000000",
+           "not aligned: 11128", "a bad header: 11128", "the kernel's memory: 11128", "made code: fc000000",
+           "made code: Permission denied", "all done"]
+
+
+def write_source(name, text):
+    path = os.path.join(WORK, name + ".c")
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+@test
+def a_program_that_changes_its_keys_does_not_get_the_systems():
+    source = write_source("rights", RIGHTS)
+    for how in (["-static"], []):
+        program = build("rights" + "".join(how), "gcc", "-O1", *how, "-o", "{}", source)
+        for cores in (1, 2):
+            status, output = end(with_libraries(program) if not how else program, cores=cores,
+                                 options=["--append", "isolation=require"])
+            equal((status, application_lines(output)), (42, REPORTS), output)
+
+
+@test
+def lazy_binding_goes_through_the_dynamic_linker():
+    """Each first call of a function ends in its XRSTOR, with arguments in vector registers."""
+    source = write_source("lazy", "#include <math.h>\n#include <stdio.h>\n"
+                          'int main(int c, char **v) { printf("%g %g %g\\n", pow(c + 1, 10), fmod(c + 6, 4), '
+                          "hypot(c + 2, c + 3)); return 0; }\n")
+    program = build("lazy", "gcc", "-O1", "-fno-builtin", "-Wl,-z,lazy", "-o", "{}", source, "-lm")
+    for isolation in ("require", "off"):
+        status, output = end(with_libraries(program), options=["--append", "isolation=" + isolation])
+        equal((status, application_lines(output)), (0, ["1024 3 5"]), output)
+
+
+@test
+def a_program_with_the_bytes_in_other_instructions_is_refused():
+    source = write_source("chance", "int main(void) { __asm__ volatile(\"rol $15, %%r15d; add %%ebp, %%edi\" "
+                          '::: "r15", "rdi", "cc"); return 7; }\n')
+    program = build("chance", "gcc", "-O1", "-static", "-o", "{}", source)
+    refused(program, 126, "/init holds WRPKRU at 0x", "isolation=off", "/init is refused by the isolation")
+    equal(end(program, options=["--append", "isolation=off"])[0], 7, "status with isolation=off")
+    # In a library the dynamic linker says so.
+    library = build("libchance.so", "gcc", "-shared", "-fPIC", "-o", "{}",
+                    write_source("chance_library", 'int answer(void) { __asm__ volatile("rol $15, %%r15d; add %%ebp, '
+                                 '%%edi" ::: "r15", "rdi", "cc"); return 7; }\n'))
+    user = build("chance-user", "gcc", "-Wl,-rpath,/lib", "-o", "{}",
+                 write_source("chance_user", "int answer(void); int main(void) { return answer(); }\n"), library)
+    files = {**with_libraries(user), "/lib/libchance.so": contents(library), library: contents(library)}
+    refused(files, 127, "libchance.so holds WRPKRU at 0x", "isolation=off")
+    equal(end(files, options=["--append", "isolation=off"])[0], 7, "status with isolation=off")
+
+
 @test
 def lavra_run_takes_a_program():
     """`lavra run PROGRAM` finds the image, and brings a dynamic program's libraries along."""
