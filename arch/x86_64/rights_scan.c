@@ -29,27 +29,33 @@ static bool changes_rights(uint8_t opcode, uint8_t modrm)
 
 #define EACH_BYTE 0x0101010101010101ul
 
-/* Is one of the 8 bytes 0F? Sometimes it says so and there is none. */
-static bool has_escape(const uint8_t *bytes)
+/* How many of the 8 bytes come before the first that is 0F. */
+static size_t bytes_before_escape(const uint8_t *bytes)
 {
-	uint64_t word;
+	uint64_t word, zeros;
 
 	memcpy(&word, bytes, sizeof(word));
 	word ^= EACH_BYTE * 0x0f;
-	return (word - EACH_BYTE) & ~word & EACH_BYTE * 0x80;
+	/* The lowest bit that is set is that of the first zero byte; the others may be mistaken. */
+	zeros = (word - EACH_BYTE) & ~word & EACH_BYTE * 0x80;
+	return zeros ? (size_t)__builtin_ctzl(zeros) / 8 : sizeof(word);
 }
 
 size_t rights_find(const uint8_t *code, size_t size, size_t from)
 {
-	if (size < RIGHTS_BYTES)
-		return size;
-	for (size_t at = from; at <= size - RIGHTS_BYTES; at++) {
-		while (size - at >= sizeof(uint64_t) && !has_escape(code + at))
-			at += sizeof(uint64_t);
-		if (at > size - RIGHTS_BYTES)
-			break;
+	size_t at = from;
+
+	while (at + RIGHTS_BYTES <= size) {
+		if (at + sizeof(uint64_t) <= size) {
+			size_t before = bytes_before_escape(code + at);
+
+			at += before;
+			if (before == sizeof(uint64_t) || at + RIGHTS_BYTES > size)
+				continue;
+		}
 		if (code[at] == 0x0f && changes_rights(code[at + 1], code[at + 2]))
 			return at;
+		at++;
 	}
 	return size;
 }
