@@ -103,7 +103,8 @@ struct code_refusal {
 long code_look_at_source(const struct mapping *mapping, vaddr_t start, vaddr_t end,
 			 struct code_refusal *refusal);
 /* The pages in [start, end), which nobody can write, become executable: make them fit. Pages of a source are
- * dropped, as copies are to come instead. 0, or -EACCES with nothing changed, or -ENOMEM. */
+ * dropped, as copies are to come instead. 0, -ENOMEM, or -EACCES: nothing was changed then, unless there was
+ * no room to note one more place (arch/x86_64/rights_pages.h). */
 long code_prepare(vaddr_t start, vaddr_t end, struct code_refusal *refusal);
 /* The same for the copy of a source's page that is about to be mapped at `address`. */
 long code_prepare_copy(const struct area *area, vaddr_t address, paddr_t copy);
