@@ -369,6 +369,9 @@ TEST(a_call_may_do_what_its_thread_may)
 	CHECK_EQ(pkey_get(key), DENY_ACCESS);
 	pkey_set(key, DENY_WRITE);
 	CHECK_EQ(pwrite(fd, page, 10, 0), 10);
+	CHECK_ERROR((int)pread(fd, page, 10, 0), EFAULT);
+	CHECK_ERROR((int)read(pipe_ends[0], page, 10), EFAULT);
+	CHECK_ERROR(getcwd(page, 100) ? 0 : -1, EFAULT);
 	CHECK_EQ(unlink(page), 0);
 	pkey_set(key, 0);
 	CHECK_EQ(pread(fd, page, 10, 0), 10);
