@@ -5,8 +5,6 @@
 #include "arch/x86_64/isolation.h"
 
 	.section .text.rights, "ax", @progbits
-	.globl rights_text_start
-rights_text_start:
 
 /* void rights_write(uint32_t rights): without isolation. */
 	.globl rights_write

@@ -247,7 +247,7 @@ SYSCALL(isolation_places)(struct isolation_place *places, long most, const void 
 
 extern char gate_call[], gate_call_end[], trap_common[], trap_common_end[],
     syscall_instruction_entry[], syscall_instruction_end[], context_swap[], context_start[],
-    rights_text_start[], rights_text_end[];
+    rights_text_end[];
 void trap_resume(const struct trap_frame *frame);
 void context_resume_preempted(struct context *context);
 
@@ -272,7 +272,7 @@ SYSCALL(isolation_targets)(struct isolation_targets *to)
 			[CODE_GATE] = range(gate_call, gate_call_end),
 			[CODE_TRAP] = range(trap_common, trap_common_end),
 			[CODE_INSTRUCTION] = range(syscall_instruction_entry, syscall_instruction_end),
-			[CODE_RIGHTS] = range(rights_text_start, rights_text_end),
+			[CODE_RIGHTS] = range(rights_write, rights_text_end),
 			[CODE_SWAP] = range(context_swap, context_start),
 		},
 		.rights_write = (uintptr_t)rights_write,
