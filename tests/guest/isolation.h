@@ -45,3 +45,5 @@ struct isolation_targets {
 	uintptr_t data_start, data_end; /* the application's */
 };
 long sys_isolation_targets(struct isolation_targets *targets);
+/* How long the instruction there is, in the kernel's text; or -EINVAL. */
+long sys_isolation_instruction(uintptr_t address);

@@ -9,6 +9,7 @@
 #include "arch/arch.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/io.h"
+#include "arch/x86_64/instruction.h"
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/page_tables.h"
 #include "arch/x86_64/random.h"
@@ -263,6 +264,16 @@ static struct isolation_code range(const void *start, const void *end)
 	return (struct isolation_code){ (uintptr_t)start, (uintptr_t)end };
 }
 
+SYSCALL(isolation_instruction)(uintptr_t address)
+{
+	struct instruction instruction;
+
+	if (!is_kernel_text(address) ||
+	    !instruction_decode((const uint8_t *)address, 16, &instruction))
+		return -EINVAL;
+	return instruction.length;
+}
+
 SYSCALL(isolation_targets)(struct isolation_targets *to)
 {
 	struct isolation_targets targets = {
@@ -381,6 +392,16 @@ SYSCALL(isolation_places)(struct isolation_place *places, long most, const void 
 SYSCALL(isolation_damage)(void)
 {
 	return -ENOSYS;
+}
+
+SYSCALL(isolation_instruction)(uintptr_t address)
+{
+	struct instruction instruction;
+
+	if (!is_kernel_text(address) ||
+	    !instruction_decode((const uint8_t *)address, 16, &instruction))
+		return -EINVAL;
+	return instruction.length;
 }
 
 SYSCALL(isolation_targets)(struct isolation_targets *to)
