@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <x86intrin.h>
 
@@ -249,8 +250,12 @@ static uint32_t read_pkru(void)
 	return low;
 }
 
-/* As pkey_set() does it. */
-void __kernel_set_rights(uint32_t rights);
+/* Of the keys 8 to 12. */
+static void write_pkru(uint32_t rights)
+{
+	for (int key = 8; key <= 12; key++)
+		CHECK_EQ(pkey_set(key, rights >> 2 * key & 3), 0);
+}
 
 static atomic_uint rounds_done;
 
@@ -263,7 +268,7 @@ static void *keep_registers(void *argument)
 	uint16_t directions = (uint16_t)(number & 3);
 
 	if (keys)
-		__kernel_set_rights(pkru);
+		write_pkru(pkru);
 	for (unsigned round = 0; !atomic_load(&stop); round++) {
 		struct registers expected, got;
 		bool same_vectors = true;
@@ -291,7 +296,7 @@ static void *keep_registers(void *argument)
 		atomic_fetch_add(&rounds_done, 1);
 	}
 	if (keys)
-		__kernel_set_rights(original);
+		write_pkru(original);
 	return NULL;
 }
 
