@@ -5,7 +5,7 @@
  *
  *	sys_read:	leaq gate_target_read(%rip), %rax
  *			jmp gate_call
- *	gate_target_read: .quad kernel_sys_read, sys_read		among constants
+ *	gate_target_read: .quad kernel_sys_read, gate_sys_read	among constants
  *
  * Without isolation that is a jump to the function, on the caller's stack. With it the function runs on
  * the thread's kernel stack, all its arguments kept in a struct trap_frame there, so that signals
