@@ -55,7 +55,7 @@ def kernel_secrets():
 
 def overwritten_return(target):
     """A name that fills its 64 bytes and whatever lies behind it, up to the return address and more."""
-    return b"GET /name HTTP/1.1\r\nX-Name: " + b"A" * 64 + struct.pack("<Q", target) * 12 + b"\r\n\r\n"
+    return b"GET /name HTTP/1.1\r\nX-Name: " + NAME + struct.pack("<Q", target) * 12 + b"\r\n\r\n"
 
 
 def words(*values):
@@ -114,10 +114,15 @@ def says(console, *parts):
         check(part in console, f"{part!r} is not in the report:\n{console}")
 
 
+NAME = b"A" * 64
+
+
 def is_secret(answer):
-    """Does the answer tell something? Not the server's own words, at least."""
-    body = answer.split(b"\r\n\r\n", 1)[1] if b"\r\n\r\n" in answer else answer
-    return answer.startswith(b"HTTP/1.1 200") and body not in (b"returned\n", b"survived\n", b"written\n")
+    """Does the answer tell something that the server does not say by itself, or the request told it?"""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    # The image may have ended before all of its answer was sent.
+    return head.startswith(b"HTTP/1.1 200") and not any(
+        own.startswith(body) for own in (b"returned\n", b"survived\n", b"written\n", NAME))
 
 
 def ends(cores, request, *report, statuses=(139,)):
