@@ -114,7 +114,7 @@ kernel_cflags := -std=gnu11 -O2 -g -D_GNU_SOURCE= -ffreestanding -fbuiltin -nost
 
 kernel_sources :=
 include arch/x86_64/folder.mk smp/folder.mk sched/folder.mk mm/folder.mk
-include drivers/virtio/folder.mk net/folder.mk posix/folder.mk
+include net/folder.mk drivers/virtio/folder.mk posix/folder.mk
 
 kernel_objects := $(kernel_sources:%=$(BUILD)/kernel/%.o)
 
@@ -140,6 +140,7 @@ $(BUILD)/kernel/%.S.o: %.S $(BUILD)/kernel.flags | $(sysroot)/headers.done
 
 include posix/libc/folder.mk
 include net/lwip.mk
+include net/domain.mk
 include tools/folder.mk
 include tools/gcc/folder.mk
 include bench/folder.mk
@@ -150,7 +151,7 @@ include tests/host/folder.mk
 
 .PHONY: headers kernel-objects images size format format-check clean help FORCE
 headers: $(sysroot)/headers.done
-kernel-objects: $(kernel_objects) $(lwip_object)
+kernel-objects: $(kernel_objects) $(network_object)
 images: $(foreach folder,$(app_folders),$(call built,$(folder))/$(notdir $(folder))) $(lavra)
 
 # The bytes of a section of the image.

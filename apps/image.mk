@@ -40,13 +40,19 @@ no_unwinding := --remove-section=.eh_frame --remove-section=.rela.eh_frame
 keep_exports := --wildcard $(foreach name,$(kernel_exports),--keep-global-symbol='$(name)')
 
 define kernel_rule
-$(1)/lavra-kernel.o: $(2) $$(lwip_object) apps/image.mk tools/make-gates
+$(1)/lavra-kernel.o: $(2) $$(network_object) apps/image.mk tools/make-gates tools/make-network-gates
 	$$(quiet) LD $$@
 	@mkdir -p $$(@D)
-	$$(Q)$$(LD) -r -Map=$$(@:.o=.map) -o $$@.all $$(filter %.o,$$^) $$(shell $$(CC) -print-file-name=libck.a)
+	$$(Q)$$(LD) -r -o $$@.kernel $(2)
+	$$(Q)UNGATED='$$(network_ungated)' tools/make-network-gates $$(network_object) $$@.kernel \
+		$$@.gates.network.S $$@.gates.network.names
+	$$(Q)$$(CC) -c -o $$@.gates.network.o $$@.gates.network.S
+	$$(Q)$$(OBJCOPY) --redefine-syms=$$@.gates.network.names $$(network_object) $$@.network
+	$$(Q)$$(LD) -r -Map=$$(@:.o=.map) -o $$@.all $(2) $$@.network $$@.gates.network.o \
+		$$(shell $$(CC) -print-file-name=libck.a)
 	$$(Q)$$(call make_gates,$$@)
 	$$(Q)$$(OBJCOPY) $$(keep_exports) $$(no_unwinding) $$@.all $$@
-	@rm -f $$@.all $$@.gates*
+	@rm -f $$@.all $$@.kernel $$@.network $$@.gates*
 endef
 ifeq ($(ISOLATION),mpk)
 make_gates = tools/make-gates $(1).all $(1).gates.S $(1).gates.names && \

@@ -113,6 +113,25 @@ struct trap_frame *arch_call_frame(void *stack_top); /* NULL without isolation *
 bool syscall_is_over(void);
 void syscall_deliver_signals(struct trap_frame *frame);
 /*
+ * The network's domain (arch/x86_64/network_gate.S). Without isolation it is the kernel's.
+ */
+extern char network_text_start[], network_text_end[]; /* its code; linker script */
+bool arch_is_network_text(vaddr_t address);
+/* Pages of memory become the network's, or the kernel's again: 0 or -ENOMEM. They are aligned. Any core;
+ * with interrupts on where they become the kernel's. */
+int arch_give_to_network(paddr_t frame, size_t size, bool network);
+/* Is this address in memory of the network's? Any address; without isolation always. */
+bool arch_is_networks(const void *address);
+/* This core's network has a stack of its own, and its part of the window. Each core, once, before the first
+ * call. 0 or -ENOMEM. */
+int arch_network_start_core(void);
+/* Has it failed on this core? Then no call enters it, and each returns -ENETDOWN, until arch_network_restart() has
+ * made its part of the window as it was at first. */
+bool arch_network_is_down(void);
+void arch_network_restart(void);
+/* Give up the network's call that a service of the kernel works for; returns if there is none. A service. */
+void arch_network_give_up(void);
+/*
  * Protection keys (arch/x86_64/isolation.c): the application's are 1 to arch_last_key(), which is 0 where the
  * processor has none. Each thread has its own rights.
  */

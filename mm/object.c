@@ -34,7 +34,12 @@
 
 #define SLAB_ORDER 2
 #define SLAB_SIZE (PAGE_SIZE << SLAB_ORDER)
-#define SLAB_MAGIC 0x51ab0000u /* the owner's number in the low bits */
+/* A slab's tag: this, its generation, its owner's number. What an earlier object_init_core() left behind is
+ * never used again (the network's domain begins anew after a fault). */
+#define SLAB_MAGIC 0x51ab0000u
+#define TAG_OF(generation, core) (SLAB_MAGIC | ((generation) % 1024) << 6 | (core))
+#define TAG_IS_VALID(tag) (((tag)&0xffff0000u) == SLAB_MAGIC)
+#define TAG_OWNER(tag) ((tag) % MAX_CORES)
 #define WAKE_NEVER 0xffff
 #define RESERVE_SLABS 2
 #define SMALL_MAX 3200 /* 5 in a slab */
@@ -45,7 +50,7 @@ struct free_object { /* lies in the object */
 
 struct slab {
 	struct free_object *free;
-	uint32_t tag; /* SLAB_MAGIC | owner; constant while the slab exists */
+	uint32_t tag; /* constant while the slab exists */
 	uint16_t used; /* objects handed out, or on their way home */
 	uint16_t wake;
 	uint16_t count, size; /* of its objects */
@@ -62,6 +67,7 @@ static const uint16_t class_size[] = { 16,   32,   48,	 64,   128,  192,  256,
 static READ_MOSTLY uint8_t class_of[SMALL_MAX / 16 + 1]; /* by (size + 15) / 16 */
 
 static CORE_LOCAL struct {
+	uint32_t tag; /* of this core's slabs */
 	struct slab *current[CLASSES]; /* never NULL after object_init_core() */
 	struct slab *partial[CLASSES];
 	struct slab *reserve;
@@ -74,6 +80,7 @@ static const struct slab no_slab;
 
 static struct {
 	ck_stack_t objects;
+	unsigned generation; /* the next; the owner's alone */
 } CACHE_ALIGNED returned[MAX_CORES];
 
 static void count_bytes(size_t bytes)
@@ -185,9 +192,7 @@ static void slab_format(struct slab *slab, unsigned class)
 #if OBJECT_POISON
 	fill_poison(slab + 1, SLAB_SIZE - sizeof(*slab));
 #endif
-	*slab = (struct slab){
-		.tag = SLAB_MAGIC | this_core, .class = class, .size = size, .count = count
-	};
+	*slab = (struct slab){ .tag = cache.tag, .class = class, .size = size, .count = count };
 	while (object > (char *)(slab + 1)) {
 		struct free_object *link = (void *)(object -= size);
 
@@ -244,7 +249,8 @@ bool object_collect(void)
 	object = (struct free_object *)ck_stack_batch_pop_upmc(stack);
 	for (; object; object = next) {
 		next = object->next;
-		free_at_home(slab_of(object), object);
+		if (likely(slab_of(object)->tag == cache.tag))
+			free_at_home(slab_of(object), object);
 	}
 	return true;
 }
@@ -377,19 +383,17 @@ void *object_alloc_zeroed(size_t size)
 
 static __attribute__((noinline)) void free_elsewhere(struct slab *slab, void *object)
 {
-	core_id_t owner = slab->tag - SLAB_MAGIC;
-
-	assert(owner < MAX_CORES); /* else this is no slab, so it was no object */
+	assert(TAG_IS_VALID(slab->tag)); /* else this is no slab, so it was no object */
 	poison(object, slab);
 	count_bytes(-(size_t)slab->size);
-	ck_stack_push_upmc(&returned[owner].objects, object);
+	ck_stack_push_upmc(&returned[TAG_OWNER(slab->tag)].objects, object);
 }
 
 static inline void free_in_slab(void *object)
 {
 	struct slab *slab = slab_of(object);
 
-	if (unlikely(slab->tag != (SLAB_MAGIC | this_core))) {
+	if (unlikely(slab->tag != cache.tag)) {
 		free_elsewhere(slab, object);
 		return;
 	}
@@ -420,7 +424,7 @@ size_t object_size(const void *object)
 
 	if (order >= 0)
 		return PAGE_SIZE << order;
-	assert(slab_of(object)->tag - SLAB_MAGIC < MAX_CORES);
+	assert(TAG_IS_VALID(slab_of(object)->tag));
 	return slab_of(object)->size;
 }
 
@@ -446,6 +450,7 @@ void object_init(void)
 
 void object_init_core(void)
 {
+	cache.tag = TAG_OF(returned[this_core].generation++, this_core);
 	for (unsigned class = 0; class < CLASSES; class ++)
 		cache.current[class] = (struct slab *)&no_slab;
 }

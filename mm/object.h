@@ -15,7 +15,9 @@
 #define OBJECT_MAX (256ul << 10) /* larger: frame_alloc() */
 
 void object_init(void); /* boot core, after frame_init() */
-void object_init_core(void); /* every core, once, before it allocates */
+/* Every core, before it allocates. Again, with its CORE_LOCALs as at first: it forgets its objects, which
+ * stay valid, and are lost when they are freed. */
+void object_init_core(void);
 
 /* `size` bytes (1..OBJECT_MAX), aligned to 16, and to 64 from 64 bytes on. Not cleared.
  * NULL when memory is out. Any core, kernel context, not from an interrupt. */

@@ -7,8 +7,7 @@
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "net/interface6.h"
-#include "net/net.h"
-#include "sched/thread.h"
+#include "sched/timer.h"
 #include "smp/core.h"
 #include "smp/mailbox.h"
 
@@ -17,9 +16,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-#define ANNOUNCE_AFTER_NS (1 * NS_PER_S) /* say that we wait */
-#define GIVE_UP_NS (10 * NS_PER_S)
 
 #ifdef LAVRA_HOST_TEST
 #define SHARED
@@ -39,7 +35,8 @@ SHARED struct network_config network_config = { 0 };
 
 static CORE_LOCAL struct timer dhcp_timer;
 static CORE_LOCAL unsigned dhcp_fine_ticks;
-static CORE_LOCAL struct thread *waiting_thread; /* in net_configure() */
+/* At boot: net_configure() announces the address, and tells the others. */
+static CORE_LOCAL bool booting;
 
 /* ---- ip= ---- */
 
@@ -84,7 +81,7 @@ BOOT_OPTION(ip, "ip=dhcp | none | ADDRESS/PREFIX[,GATEWAY]: this machine's addre
 
 /* ---- telling all cores ---- */
 
-static void adopt_config(void *argument)
+void config_adopt(void *unused)
 {
 	interface_set_address(network_config.address, network_config.netmask,
 			      network_config.gateway);
@@ -96,12 +93,14 @@ static void adopt_config(void *argument)
 void config_tell_others(void)
 {
 	for (core_id_t core = 1; core < ncores; core++)
-		if (core_is_online(core) && mailbox_post(core, adopt_config, NULL) != 0)
+		if (core_is_online(core) && mailbox_post(core, config_adopt, NULL) != 0)
 			kprintf("net: core %u was not told of its address\n", core);
 }
 
-static void announce(const char *how)
+void config_announce(void)
 {
+	const char *how = method == METHOD_STATIC ? "static" : "DHCP";
+
 	if (network_config.address)
 		kprintf("net: %pI, netmask %pI, gateway %pI (%s), %pM\n", &network_config.address,
 			&network_config.netmask, &network_config.gateway, how, virtio_net_mac());
@@ -112,8 +111,6 @@ static void announce(const char *how)
 /* lwIP on core 0 got, changed or lost the address. */
 static void address_changed(struct netif *netif)
 {
-	struct thread *thread = waiting_thread;
-
 	config_addresses6_changed();
 	if (netif_ip4_addr(netif)->addr == network_config.address &&
 	    netif_ip4_netmask(netif)->addr == network_config.netmask &&
@@ -123,12 +120,9 @@ static void address_changed(struct netif *netif)
 	network_config.netmask = netif_ip4_netmask(netif)->addr;
 	network_config.gateway = netif_ip4_gw(netif)->addr;
 	config_name_servers_changed();
-	if (thread) { /* at boot it tells the others itself, and waits for them */
-		waiting_thread = NULL;
-		thread_wake(thread);
+	if (booting)
 		return;
-	}
-	announce("DHCP");
+	config_announce();
 	config_tell_others();
 }
 
@@ -161,57 +155,44 @@ static int dhcp_begin(void)
 	return 0;
 }
 
-/* Wait for an address until `deadline_ns`. */
-static bool wait_for_address(uint64_t deadline_ns)
+int config_begin(void)
 {
-	while (!network_config.address && clock_ns() < deadline_ns) {
-		thread_prepare_block();
-		waiting_thread = current;
-		thread_block(deadline_ns);
-		waiting_thread = NULL;
-	}
-	return network_config.address != 0;
-}
-
-static int configure_by_dhcp(void)
-{
-	uint64_t start_ns = clock_ns();
-	int error;
-
-	error = dhcp_begin();
-	if (error)
-		return error;
-	if (wait_for_address(start_ns + ANNOUNCE_AFTER_NS))
-		return 0;
-	kprintf("net: waiting for an address by DHCP (ip=dhcp)\n");
-	if (wait_for_address(start_ns + GIVE_UP_NS))
-		return 0;
-	kprintf("net: warning: no DHCP server answered for 10 s; going on without an address\n");
-	return 0;
-}
-
-int net_configure(void)
-{
-	int error = 0;
-
-	if (virtio_net_queue_pairs() == 0)
-		return -ENODEV;
 	assert_on_core(0);
+	booting = true;
 	netif_set_status_callback(&ethernet_interface, address_changed);
 	config_name_servers_changed();
 	config_begin6();
-	if (method == METHOD_NONE)
-		return 0;
+	if (method == METHOD_DHCP)
+		return dhcp_begin();
 	if (method == METHOD_STATIC) {
 		network_config.address = static_config.address;
 		network_config.netmask = static_config.netmask;
 		network_config.gateway = static_config.gateway;
-	} else {
-		error = configure_by_dhcp();
 	}
-	if (error || !network_config.address)
-		return error;
-	announce(method == METHOD_STATIC ? "static" : "DHCP");
-	core_call_all(adopt_config, NULL);
 	return 0;
+}
+
+void config_restart(void)
+{
+	if (virtio_net_queue_pairs() == 0)
+		return;
+	config_adopt(NULL);
+	if (this_core != 0)
+		return;
+	/* Not before: it would see that there was no address. */
+	netif_set_status_callback(&ethernet_interface, address_changed);
+	config_begin6();
+	if (method == METHOD_DHCP && dhcp_begin() != 0)
+		kprintf("net: warning: no memory for DHCP; the address is kept\n");
+}
+
+bool config_waits(void)
+{
+	return method == METHOD_DHCP && !network_config.address;
+}
+
+bool config_end(void)
+{
+	booting = false;
+	return network_config.address != 0;
 }

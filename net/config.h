@@ -36,7 +36,22 @@ extern struct network_config network_config;
 unsigned network_resolv_conf(char text[RESOLV_CONF_MAX]);
 unsigned network_hosts(char text[HOSTS_MAX], const char *name);
 
+/* ---- for net_configure(), on core 0 ---- */
+
+/* Begin to find the machine's addresses, as the boot options say: 0 or -ENOMEM. */
+int config_begin(void);
+/* Is there an address to come yet? */
+bool config_waits(void);
+/* From now on a change is announced when it comes. Is there an address? */
+bool config_end(void);
+void config_announce(void);
+/* Take network_config over. Every core. */
+void config_adopt(void *unused);
+
 /* ---- inside net/ ---- */
+
+/* This core's stack begins anew: with the addresses that are known. */
+void config_restart(void);
 
 /* A router advertisement, its checksum right and its form in order. Core 0. */
 void config_router_advertisement(const uint8_t *icmp, uint32_t len);

@@ -13,10 +13,10 @@
 #include "net/interface6.h"
 #include "net/loopback.h"
 #include "net/neighbor.h"
+#include "net/net.h"
 #include "net/path_mtu.h"
 #include "net/reassembly.h"
 #include "net/steering.h"
-#include "sched/thread.h"
 #include "smp/core.h"
 #include "smp/mailbox.h"
 
@@ -151,6 +151,9 @@ static void receive_ip6(struct packet *packet, const struct frame *frame, struct
 	IP_SET_TYPE_VAL(ip_data.current_iphdr_dest, IPADDR_TYPE_V4);
 }
 
+/* The image of a test has it: a mistake (tests/system/stack). */
+void network_mistake(const uint8_t *ip, uint32_t len) __attribute__((weak));
+
 static void receive_here(struct packet *packet, const struct frame *frame, struct flow *flow)
 {
 	bool from_wire = packet_state(packet)->from_wire;
@@ -166,6 +169,8 @@ static void receive_here(struct packet *packet, const struct frame *frame, struc
 			receive_fragment(packet, frame);
 		return;
 	}
+	if (unlikely(frame->kind == FRAME_UDP && network_mistake))
+		network_mistake(packet->data + frame->ip_offset, frame->ip_len);
 	set_checks(netif, packet);
 	flow_attach(flow);
 	if (frame->addresses) {
@@ -190,10 +195,14 @@ static void receive_forwarded(void *argument)
 static void forward(struct packet *packet, core_id_t core)
 {
 	packet_state(packet)->tried |= 1ull << this_core;
+	for (struct packet *part = packet; part; part = part->next)
+		part->away = true;
 	if (mailbox_post(core, receive_forwarded, packet) == 0) {
 		counters.frames_forwarded++;
 	} else {
 		counters.rx_drops++;
+		for (struct packet *part = packet; part; part = part->next)
+			part->away = false;
 		packet_free(packet);
 	}
 }
@@ -563,7 +572,7 @@ void interface_set_address(uint32_t address, uint32_t netmask, uint32_t gateway)
 
 /* ---- the core's poll ---- */
 
-static bool network_poll(void)
+bool interface_poll(void)
 {
 	struct packet *packets[RECEIVE_BATCH];
 	unsigned received = 0;
@@ -590,7 +599,7 @@ static bool network_poll(void)
 	return worked;
 }
 
-static bool network_prepare_sleep(void)
+bool interface_prepare_sleep(void)
 {
 	if (loopback_has_work())
 		return false;
@@ -600,28 +609,10 @@ static bool network_prepare_sleep(void)
 	return virtio_net_enable_interrupt(own_queue);
 }
 
-static void network_awake(void)
+void interface_awake(void)
 {
 	if (has_queue)
 		virtio_net_disable_interrupt(own_queue);
-}
-
-#ifdef LAVRA_HOST_TEST
-#define SHARED
-#else
-#define SHARED __attribute__((section(".data.shared")))
-#endif
-
-/* One for all cores: a copy in each window would lose the links of the list it is in. */
-static SHARED struct poller network_poller = {
-	.poll = network_poll,
-	.prepare_sleep = network_prepare_sleep,
-	.awake = network_awake,
-};
-
-void interface_init(void)
-{
-	core_add_poller(&network_poller);
 }
 
 static err_t ethernet_up(struct netif *netif)

@@ -19,7 +19,6 @@
 extern CORE_LOCAL struct netif ethernet_interface;
 extern CORE_LOCAL struct netif loopback_interface;
 
-void interface_init(void); /* boot core, once: the poller */
 void interface_init_core(void); /* every core */
 
 /* Set this core's Ethernet address (network order); connections with the old one end. */

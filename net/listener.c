@@ -12,6 +12,7 @@
 #include "net/socket_state.h"
 #include "smp/core.h"
 
+#include <ck_spinlock.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -41,6 +42,7 @@ struct listener_part {
 } CACHE_ALIGNED;
 
 struct listener {
+	struct list link; /* in `listeners` */
 	struct socket *socket; /* NULL: closed. Home core */
 	struct socket_options inherited;
 	core_id_t home;
@@ -59,6 +61,32 @@ struct listener {
 
 static CORE_LOCAL struct list points;
 
+#ifdef LAVRA_HOST_TEST
+#define SHARED
+#else
+#define SHARED __attribute__((section(".bss.shared")))
+#endif
+
+/* All there are, of all cores, for a stack that begins anew. Guarded by the lock; taken with no other held. */
+static SHARED ck_spinlock_t listeners_lock;
+static SHARED struct list listeners;
+
+static void listeners_add(struct listener *listener)
+{
+	ck_spinlock_lock(&listeners_lock);
+	if (!listeners.next)
+		list_init(&listeners);
+	list_push_back(&listeners, &listener->link);
+	ck_spinlock_unlock(&listeners_lock);
+}
+
+static void listeners_remove(struct listener *listener)
+{
+	ck_spinlock_lock(&listeners_lock);
+	list_remove(&listener->link);
+	ck_spinlock_unlock(&listeners_lock);
+}
+
 void listener_init_core(void)
 {
 	list_init(&points);
@@ -72,8 +100,10 @@ void listener_reference(struct listener *listener)
 void listener_release(struct listener *listener)
 {
 	/* The last one sees what all others did. */
-	if (__atomic_sub_fetch(&listener->references, 1, __ATOMIC_ACQ_REL) == 0)
-		object_free(listener);
+	if (__atomic_sub_fetch(&listener->references, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	listeners_remove(listener);
+	object_free(listener);
 }
 
 /* ---- connections ---- */
@@ -330,10 +360,8 @@ static struct listen_point *point_find(const struct listener *listener)
 	return NULL;
 }
 
-/* Begin to listen on this core. */
-static void part_open(void *argument)
+void listener_open_part(struct listener *listener)
 {
-	struct listener *listener = argument;
 	struct listener_part *part = &listener->parts[this_core];
 	struct listen_point *point = point_find(listener);
 
@@ -394,15 +422,6 @@ void listener_close(struct listener *listener)
 	part_close(&listener->parts[this_core]);
 }
 
-static long close_call(void *argument)
-{
-	struct listener *listener = argument;
-
-	listener->socket->tcp.state = TCP_SOCKET_NEW;
-	listener_close(listener);
-	return 0;
-}
-
 static struct listener *listener_create(struct socket *socket, int backlog)
 {
 	struct listener *listener = object_alloc_zeroed(
@@ -430,29 +449,34 @@ static struct listener *listener_create(struct socket *socket, int backlog)
 		if (has_part_on(listener, core))
 			listener->references++;
 	}
+	listeners_add(listener);
 	return listener;
 }
 
-int listener_open(struct socket *socket, int backlog)
+struct listener *listener_begin(struct socket *socket, int backlog, int *error)
 {
-	struct port_binding *binding = socket->binding;
-	core_id_t home = this_core;
-	struct listener *listener;
-	uint64_t cores = 0;
-	int error;
+	struct listener *listener = NULL;
 
 	/* Nobody is sent here before all are ready. */
-	error = ports_listen(binding, 0);
-	if (error)
-		return error;
+	*error = ports_listen(socket->binding, 0);
+	if (*error)
+		return NULL;
 	listener = listener_create(socket, backlog);
 	if (!listener)
-		return -ENOMEM;
-	if (listener->all_cores)
-		core_call_all(part_open, listener);
-	else
-		part_open(listener);
-	/* From here on this may be another core: the call blocked. */
+		*error = -ENOMEM;
+	return listener;
+}
+
+bool listener_is_everywhere(const struct listener *listener)
+{
+	return listener->all_cores;
+}
+
+int listener_end(struct listener *listener)
+{
+	uint64_t cores = 0;
+	int error = 0;
+
 	for (core_id_t core = 0; core < ncores; core++) {
 		if (!has_part_on(listener, core))
 			continue;
@@ -460,9 +484,37 @@ int listener_open(struct socket *socket, int backlog)
 		if (listener->parts[core].error)
 			error = listener->parts[core].error;
 	}
-	if (error) {
-		core_call(home, close_call, listener);
-		return error;
-	}
-	return ports_listen(binding, cores);
+	if (!error)
+		return ports_listen(listener->socket->binding, cores);
+	listener->socket->tcp.state = TCP_SOCKET_NEW;
+	listener_close(listener);
+	return error;
+}
+
+/* Connections that waited here are lost, as all of this core's. */
+static void part_restart(struct listener *listener)
+{
+	struct listener_part *part = &listener->parts[this_core];
+
+	list_init(&part->link);
+	part->point = NULL;
+	part->first = NULL;
+	part->last = &part->first;
+	__atomic_store_n(&part->waiting, 0, __ATOMIC_RELAXED);
+	/* One that is being closed gets a parcel for this part yet. */
+	if (__atomic_load_n(&listener->socket, __ATOMIC_RELAXED))
+		listener_open_part(listener);
+}
+
+void listeners_restart(void)
+{
+	ck_spinlock_lock(&listeners_lock);
+	if (listeners.next)
+		list_for_each(link, &listeners) {
+			struct listener *listener = list_entry(link, struct listener, link);
+
+			if (has_part_on(listener, this_core))
+				part_restart(listener);
+		}
+	ck_spinlock_unlock(&listeners_lock);
 }

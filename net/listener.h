@@ -21,10 +21,15 @@ struct socket;
 #define SOMAXCONN_LIMIT 4096
 
 void listener_init_core(void); /* every core */
+/* This core's stack begins anew: it answers for all listeners that there are. */
+void listeners_restart(void);
 
-/* Begin to listen for `socket`, bound, on the cores of its kind; blocks the calling thread.
- * 0, -EADDRINUSE, -ENOMEM. */
-int listener_open(struct socket *socket, int backlog);
+/* Listening begins in three steps (net/calls/listen.c): at home; then on every core, or at home alone if it
+ * is not everywhere; then at home again, where the result of all is known: 0, -EADDRINUSE, -ENOMEM. */
+struct listener *listener_begin(struct socket *socket, int backlog, int *error);
+bool listener_is_everywhere(const struct listener *listener);
+void listener_open_part(struct listener *listener);
+int listener_end(struct listener *listener);
 /* The socket goes away: what waits is reset, the cores stop answering. Does not block. */
 void listener_close(struct listener *listener);
 void listener_set_backlog(struct listener *listener, int backlog);

@@ -5,6 +5,7 @@
 
 #include "lavra/console.h"
 #include "mm/object.h"
+#include "net/exchange.h"
 #include "net/flow.h"
 #include "net/interface.h"
 #include "net/isn.h"
@@ -29,7 +30,6 @@ void net_init(void)
 {
 	isn_init();
 	flow_init();
-	interface_init();
 }
 
 void net_init_core(void)
@@ -37,7 +37,7 @@ void net_init_core(void)
 	lwip_init();
 	if (flow_init_core() != 0)
 		panic("no memory for the flow table");
-	if (tcp_sockets_init_core() != 0)
+	if (exchange_init_core() != 0)
 		panic("no memory for what is sent");
 	listener_init_core();
 	neighbor_init_core();

@@ -5,12 +5,20 @@
 
 #include "lavra/types.h"
 
-/* Boot core, once, after virtio_net_init(): keys, and the network's place in every core's poll. */
-void net_init(void);
-/* Every core (the boot core too), before it runs threads: lwIP in its window, interfaces, the
- * flow table. */
-void net_init_core(void);
+/* Boot core, once, before virtio_net_init(), and after it every core (the boot core too), before it runs threads. */
+void network_start(void);
+void network_start_core(void);
 /* Thread context on the boot core, when all cores run: the address as `ip=` says, told to every
  * core. Waits for DHCP for 10 s, says so, and goes on without. Returns 0 (perhaps without an
  * address), -ENODEV without a device (loopback only), -ENOMEM. */
 int net_configure(void);
+
+/* ---- inside net/ ---- */
+
+void net_init(void); /* once: keys */
+void net_init_core(void); /* lwIP in this core's window, interfaces, the flow table */
+
+/* The interfaces' part in a pass, and around a sleep (net/interface.c). */
+bool interface_poll(void);
+bool interface_prepare_sleep(void);
+void interface_awake(void);

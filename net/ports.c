@@ -26,10 +26,29 @@
 #endif
 
 /* Guards changes of the table and of every binding in it; taken with no other lock held. */
-static SHARED ck_spinlock_t lock;
+static SHARED ck_spinlock_t table_lock;
+static SHARED core_id_t holder; /* core + 1, 0: nobody. The holder's alone */
 static SHARED struct port_binding *buckets[BUCKETS];
 
 static CORE_LOCAL unsigned next_ephemeral; /* 0: not chosen yet */
+
+static void lock(void)
+{
+	ck_spinlock_lock(&table_lock);
+	holder = this_core + 1;
+}
+
+static void unlock(void)
+{
+	holder = 0;
+	ck_spinlock_unlock(&table_lock);
+}
+
+void ports_restart(void)
+{
+	if (holder == this_core + 1)
+		unlock();
+}
 
 static inline struct port_binding **bucket_of(uint16_t port)
 {
@@ -130,7 +149,7 @@ int ports_bind(uint8_t protocol, const struct address *address, uint16_t port,
 	/* A bound datagram socket receives at once. */
 	if (protocol == IP_PROTO_UDP)
 		binding->cores = 1ull << this_core;
-	ck_spinlock_lock(&lock);
+	lock();
 	if (port == 0)
 		error = choose_port_locked(binding);
 	else if (!is_free_locked(binding))
@@ -141,7 +160,7 @@ int ports_bind(uint8_t protocol, const struct address *address, uint16_t port,
 		/* Pairs with the load in ports_listeners(): the binding is complete. */
 		__atomic_store_n(bucket, binding, __ATOMIC_RELEASE);
 	}
-	ck_spinlock_unlock(&lock);
+	unlock();
 	if (error)
 		object_free(binding);
 	else
@@ -153,7 +172,7 @@ int ports_listen(struct port_binding *binding, uint64_t cores)
 {
 	int error = 0;
 
-	ck_spinlock_lock(&lock);
+	lock();
 	/* Others that are merely bound are no hindrance, whatever this one was. */
 	binding->listening = false;
 	if (is_free_locked(binding)) {
@@ -162,7 +181,7 @@ int ports_listen(struct port_binding *binding, uint64_t cores)
 	} else {
 		error = -EADDRINUSE;
 	}
-	ck_spinlock_unlock(&lock);
+	unlock();
 	return error;
 }
 
@@ -175,12 +194,12 @@ void ports_release(struct port_binding *binding)
 {
 	struct port_binding **link;
 
-	ck_spinlock_lock(&lock);
+	lock();
 	link = bucket_of(binding->port);
 	while (*link != binding)
 		link = &(*link)->next;
 	__atomic_store_n(link, binding->next, __ATOMIC_RELAXED);
-	ck_spinlock_unlock(&lock);
+	unlock();
 	/* Others may be looking at it until their next safe point. */
 	epoch_defer(&binding->deferred, binding_free);
 }
@@ -202,8 +221,8 @@ bool ports_in_use(uint8_t protocol, uint16_t port)
 {
 	bool used;
 
-	ck_spinlock_lock(&lock);
+	lock();
 	used = in_use_locked(protocol, port);
-	ck_spinlock_unlock(&lock);
+	unlock();
 	return used;
 }

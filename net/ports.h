@@ -34,6 +34,8 @@ int ports_bind(uint8_t protocol, const struct address *address, uint16_t port,
 /* Cores answer from now on. -EADDRINUSE if somebody else listens there. */
 int ports_listen(struct port_binding *binding, uint64_t cores);
 void ports_release(struct port_binding *binding);
+/* This core's stack begins anew: it is in the middle of nothing here. */
+void ports_restart(void);
 
 /* The cores that answer at an address and port. Any core, no lock; valid until the next safe point. */
 uint64_t ports_listeners(uint8_t protocol, const struct address *address, uint16_t port);

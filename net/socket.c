@@ -11,6 +11,7 @@
 #include "net/listener.h"
 #include "net/lwip_address.h"
 #include "net/ports.h"
+#include "net/restart.h"
 #include "net/socket_state.h"
 #include "smp/core.h"
 #include "smp/window.h"
@@ -22,10 +23,23 @@
 
 CORE_LOCAL int sockets_here; /* of this home core */
 
+/* It belongs to a stack that was given up. */
+static __attribute__((noinline)) void lost(struct socket *socket)
+{
+	socket->generation = stack_generations[this_core];
+	sockets_here++;
+	if (socket->type == SOCK_STREAM)
+		tcp_socket_lost(socket);
+	else
+		udp_socket_lost(socket);
+}
+
 static inline void check(const struct socket *socket)
 {
 	assert(socket->magic == SOCKET_MAGIC);
 	assert_on_core(socket->home);
+	if (unlikely(socket->generation != stack_generations[this_core]))
+		lost((struct socket *)socket);
 }
 
 int error_of_lwip(err_t error)
@@ -65,6 +79,7 @@ struct socket *socket_allocate(int family, int type)
 	socket->type = (uint8_t)type;
 	socket->family = (uint8_t)family;
 	socket->home = this_core;
+	socket->generation = stack_generations[this_core];
 	sockets_here++;
 	return socket;
 }
@@ -106,7 +121,7 @@ struct socket *socket_create(int family, int type, int protocol, int *error)
 	return socket;
 }
 
-void socket_set_owner(struct socket *socket, socket_notify *notify, void *owner)
+void socket_set_notify(struct socket *socket, socket_notify *notify, void *owner)
 {
 	socket->owner = owner;
 	/* Pairs with the load in socket_tell(): who calls it knows the owner. */
@@ -299,21 +314,22 @@ int socket_bind(struct socket *socket, const struct socket_address *address)
 	return error ? error : bind_to(socket, &local, port);
 }
 
-int socket_listen(struct socket *socket, int backlog)
+struct listener *socket_begin_listening(struct socket *socket, int backlog, int *error)
 {
-	int error;
-
 	check(socket);
-	if (socket->type != SOCK_STREAM)
-		return -EOPNOTSUPP;
-	if (socket->tcp.state == TCP_SOCKET_LISTENING) {
+	*error = 0;
+	if (socket->type != SOCK_STREAM) {
+		*error = -EOPNOTSUPP;
+	} else if (socket->tcp.state == TCP_SOCKET_LISTENING) {
 		listener_set_backlog(socket->tcp.listener, backlog);
-		return 0;
+	} else if (socket->tcp.state != TCP_SOCKET_NEW) {
+		*error = -EINVAL;
+	} else {
+		*error = socket_bind_ephemeral(socket);
+		if (!*error)
+			return listener_begin(socket, backlog, error);
 	}
-	if (socket->tcp.state != TCP_SOCKET_NEW)
-		return -EINVAL;
-	error = socket_bind_ephemeral(socket);
-	return error ? error : listener_open(socket, backlog);
+	return NULL;
 }
 
 struct socket *socket_accept(struct socket *socket, int *error)
@@ -434,6 +450,18 @@ ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned nio
 	if (socket->type == SOCK_DGRAM)
 		return udp_socket_send(socket, iov, niov, flags, to, control);
 	return tcp_socket_send(socket, iov, niov, flags);
+}
+
+bool socket_is_datagram(const struct socket *socket)
+{
+	return socket->type == SOCK_DGRAM;
+}
+
+void socket_unread(struct socket *socket, const uint8_t *data, size_t length)
+{
+	check(socket);
+	if (socket->type == SOCK_STREAM)
+		tcp_socket_unread(socket, data, length);
 }
 
 uint32_t socket_events(struct socket *socket)

@@ -25,14 +25,14 @@ struct socket_control {
 
 /* Called on the home core, at a safe point or inside a socket call, when `events` (EPOLLIN,
  * EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR) became true. It must not call a socket function.
- * `owner` is what socket_set_owner() was given. */
+ * `owner` is what socket_set_owner() was given (net/socket_owner.h). */
 typedef void socket_notify(void *owner, uint32_t events);
 
 /* A socket on this core. type: SOCK_STREAM or SOCK_DGRAM (without flags). Returns NULL and sets
  * *error (-EAFNOSUPPORT, -EPROTONOSUPPORT, -ESOCKTNOSUPPORT, -ENOMEM). */
 struct socket *socket_create(int family, int type, int protocol, int *error);
-/* Any core: an accepted connection gets its owner where it was accepted. */
-void socket_set_owner(struct socket *socket, socket_notify *notify, void *owner);
+/* Inside net/: whom to tell; see net/socket_owner.h. Any core. */
+void socket_set_notify(struct socket *socket, socket_notify *notify, void *owner);
 core_id_t socket_home(const struct socket *socket); /* any core */
 
 /* The socket is gone for the caller; what is unsent is still sent, for as long as the peer makes
@@ -44,6 +44,8 @@ int socket_bind(struct socket *socket, const struct socket_address *address);
 /* Listen on every core (or, with SO_REUSEPORT, for this core's own connections). Blocks the
  * calling thread while the other cores are told. */
 int socket_listen(struct socket *socket, int backlog);
+/* The first step of that: NULL with *error = 0 if it listens already, else a listener (net/listener.h). */
+struct listener *socket_begin_listening(struct socket *socket, int backlog, int *error);
 /* Returns an established connection that waits on this core, or NULL and -EAGAIN, ... Any core. It
  * may be homed on another one. */
 struct socket *socket_accept(struct socket *socket, int *error);
@@ -65,6 +67,11 @@ ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned 
 		       struct socket_address *from, struct socket_control *control);
 ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
 		    const struct socket_address *to, const struct socket_control *control);
+
+/* Is it of the kind SOCK_DGRAM? Any core. */
+bool socket_is_datagram(const struct socket *socket);
+/* Put back the last bytes that were received, in front of what waits. They are lost if memory is out. */
+void socket_unread(struct socket *socket, const uint8_t *data, size_t length);
 
 uint32_t socket_events(struct socket *socket); /* what is true now: EPOLL* bits */
 

@@ -7,6 +7,7 @@
 #include "lavra/counters.h"
 #include "net/flow.h"
 #include "net/packet_pbuf.h"
+#include "net/restart.h"
 #include "net/socket_state.h"
 #include "smp/core.h"
 #include "smp/window.h"
@@ -60,6 +61,7 @@ struct flow_marker *socket_leave(struct socket *socket, core_id_t to)
 	sockets_here--;
 	socket->tcp.moved = true;
 	socket->home = to;
+	socket->generation = stack_generations[to];
 	return marker;
 }
 

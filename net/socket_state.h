@@ -3,7 +3,9 @@
  */
 #pragma once
 
+#include "arch/arch.h"
 #include "net/address.h"
+#include "net/exchange.h"
 #include "net/socket.h"
 #include "smp/mailbox.h"
 
@@ -87,8 +89,9 @@ struct socket {
 	uint32_t magic;
 	uint8_t type; /* SOCK_STREAM or SOCK_DGRAM */
 	uint8_t family; /* AF_INET or AF_INET6 */
+	uint16_t generation; /* of its home's stack (net/restart.h) */
 	core_id_t home;
-	socket_notify *notify; /* written last by socket_set_owner(), from any core */
+	socket_notify *notify; /* written last by socket_set_notify(), from any core */
 	void *owner;
 	int error; /* SO_ERROR: a positive errno */
 	struct address local_address, peer_address; /* any of its family: none */
@@ -105,11 +108,18 @@ struct socket {
 
 static inline void socket_tell(struct socket *socket, uint32_t events)
 {
-	/* Pairs with the store in socket_set_owner(). */
+	/* Pairs with the store in socket_set_notify(). */
 	socket_notify *notify = __atomic_load_n(&socket->notify, __ATOMIC_ACQUIRE);
 
-	if (notify)
-		notify(socket->owner, events);
+	if (!notify)
+		return;
+#ifndef LAVRA_HOST_TEST
+	if (arch_isolation()) {
+		network_tell(socket, events);
+		return;
+	}
+#endif
+	notify(socket->owner, events);
 }
 
 /* This core's sockets: allocated and counted. */
@@ -137,12 +147,12 @@ struct ip_addr socket_any(const struct address *address, bool only_ip6);
  * is out. */
 struct socket *tcp_socket_accepted(struct tcp_pcb *pcb, int family,
 				   const struct socket_options *inherited);
-int tcp_sockets_init_core(void); /* 0 or -ENOMEM */
 void tcp_socket_close(struct socket *socket);
 int tcp_socket_connect(struct socket *socket, const struct address *address, uint16_t port);
 int tcp_socket_shutdown(struct socket *socket, int how);
 ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov,
 			   int flags);
+void tcp_socket_unread(struct socket *socket, const uint8_t *data, size_t length);
 ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags);
 uint32_t tcp_socket_events(struct socket *socket);
 /* Tell lwIP the options that it implements. */
@@ -155,7 +165,12 @@ void tcp_socket_info(const struct socket *socket, struct tcp_info *info);
 /* Send what TCP_CORK or MSG_MORE held back. */
 void tcp_socket_push(struct socket *socket);
 
+/* Its stack has begun anew: the connection is gone. */
+void tcp_socket_lost(struct socket *socket);
+
 /* ---- net/udp_socket.c ---- */
+/* Its stack has begun anew, without what was queued; it gets a control block of that. */
+void udp_socket_lost(struct socket *socket);
 int udp_socket_open(struct socket *socket);
 void udp_socket_close(struct socket *socket);
 int udp_socket_bound(struct socket *socket);

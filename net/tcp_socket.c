@@ -10,8 +10,8 @@
 #include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
-#include "mm/frame.h"
 #include "mm/object.h"
+#include "net/exchange.h"
 #include "net/flow.h"
 #include "net/interface.h"
 #include "net/listener.h"
@@ -32,16 +32,9 @@
 #define COLLECTOR_SIZE 1984 /* with its header an object of 2 KiB */
 /* Room in the send queue at which a writer that waits is told (Linux: a third). */
 #define SEND_ROOM (TCP_SND_BUF / 3)
-#define STAGE_ORDER 2 /* frames */
 #define STAGE_MAX (11 * TCP_MSS)
 /* While memory is short a connection has this much on its way, so that all of them get on. */
 #define PRESSED_CHUNK 4096u
-
-_Static_assert(STAGE_MAX <= PAGE_SIZE << STAGE_ORDER, "a full stage is whole segments");
-
-/* What is sent goes through here: lwIP does not see the application's memory, and is not called before
- * all of that has been found to be there. */
-static CORE_LOCAL uint8_t *stage;
 
 /* ---- the queue of received data ---- */
 
@@ -119,6 +112,18 @@ static void pcb_gone(struct socket *socket, int error)
 		socket->tcp.state = TCP_SOCKET_FAILED;
 	socket->tcp.peer_finished = true;
 	socket_tell(socket, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | (error ? EPOLLERR : 0));
+}
+
+void tcp_socket_lost(struct socket *socket)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+
+	queue_init(tcp);
+	tcp->received_bytes = 0;
+	tcp->accepted_by = NULL;
+	tcp->wants_space = tcp->starved = false;
+	if (tcp->pcb)
+		pcb_gone(socket, ECONNRESET);
 }
 
 static void on_error(void *argument, err_t error)
@@ -478,6 +483,22 @@ ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsig
 	return -EAGAIN;
 }
 
+/* The window has been opened for them already: it is too wide by as much. */
+void tcp_socket_unread(struct socket *socket, const uint8_t *data, size_t length)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+	struct pbuf *pbuf = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
+
+	if (!pbuf)
+		return;
+	pbuf_take(pbuf, data, (u16_t)length);
+	pbuf->next = tcp->first;
+	if (!tcp->first)
+		tcp->last = &pbuf->next;
+	tcp->first = pbuf;
+	tcp->received_bytes += (uint32_t)length;
+}
+
 /* ---- sending ---- */
 
 /*
@@ -510,14 +531,13 @@ static void push(struct socket *socket, struct tcp_pcb *pcb, bool more)
 
 #define ERR_FAULT ERR_ARG /* some of the application's memory is not there */
 
-int tcp_sockets_init_core(void)
+/* lwIP does not see the application's memory, and is not called before all of that has been found to be
+ * there. With isolation the kernel has done so. NULL: it is not. */
+static inline const uint8_t *staged(const uint8_t *data, uint32_t len)
 {
-	paddr_t frames = frame_alloc_zeroed(STAGE_ORDER);
-
-	if (!frames)
-		return -ENOMEM;
-	stage = phys_to_virt(frames);
-	return 0;
+	if (arch_isolation())
+		return data;
+	return likely(user_copy(network_data, data, len)) ? network_data : NULL;
 }
 
 /* Queue `len` bytes, as far as there is room. Returns how many; *error tells why not all. */
@@ -540,11 +560,13 @@ static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, b
 				break;
 			part = min(part, PRESSED_CHUNK);
 		}
-		if (unlikely(!user_copy(stage, data + written, part))) {
+		const uint8_t *from = staged(data + written, part);
+
+		if (unlikely(!from)) {
 			*error = ERR_FAULT;
 			break;
 		}
-		*error = tcp_write(pcb, stage, (u16_t)part,
+		*error = tcp_write(pcb, from, (u16_t)part,
 				   TCP_WRITE_FLAG_COPY |
 				       (more || written + part < len ? TCP_WRITE_FLAG_MORE : 0));
 		if (*error != ERR_OK)

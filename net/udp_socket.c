@@ -84,6 +84,21 @@ int udp_socket_open(struct socket *socket)
 	return 0;
 }
 
+void udp_socket_lost(struct socket *socket)
+{
+	ip_addr_t peer = address_to_lwip(&socket->peer_address);
+
+	socket->udp.pcb = NULL;
+	socket->udp.first = NULL;
+	socket->udp.queued_bytes = 0;
+	if (udp_socket_open(socket) != 0)
+		panic("no memory for a datagram socket");
+	if (socket->binding)
+		udp_socket_bound(socket);
+	if (socket->udp.connected)
+		udp_connect(socket->udp.pcb, &peer, lwip_htons(socket->peer_port));
+}
+
 void udp_socket_close(struct socket *socket)
 {
 	udp_remove(socket->udp.pcb);

@@ -45,6 +45,16 @@ void core_add_poller(struct poller *poller)
 	__atomic_store_n(last, poller, __ATOMIC_RELEASE);
 }
 
+uint64_t core_next_deadline(void)
+{
+	uint64_t next = timer_next_ns;
+
+	for (const struct poller *poller = pollers; poller; poller = poller->next)
+		if (poller->deadline_ns)
+			next = min(next, *poller->deadline_ns);
+	return next;
+}
+
 bool core_poll(void)
 {
 	bool worked;
@@ -102,7 +112,7 @@ void idle_wait(void)
 			break;
 	if (!poller && !poll_wanted) {
 		uint64_t before = clock_ns();
-		uint64_t wake_ns = timers_next();
+		uint64_t wake_ns = core_next_deadline();
 
 		/* What we deferred is released when other cores have passed a safe point: look again. */
 		if (epoch_is_pending())

@@ -68,6 +68,9 @@ void tick_arm(void);
 /* The core is about to halt (interrupts off), until `wake_ns` at the latest (UINT64_MAX: for ever). */
 void tick_idle_enter(uint64_t wake_ns);
 void tick_idle_leave(void);
+/* When something on this core is due next: a timer, or a poller's work. UINT64_MAX: nothing is. */
+uint64_t core_next_deadline(void);
+
 /* The clock as core_poll() read it last. */
 extern CORE_LOCAL uint64_t poll_ns;
 

@@ -204,6 +204,8 @@ struct poller {
 	bool (*poll)(void);
 	bool (*prepare_sleep)(void);
 	void (*awake)(void);
+	/* CORE_LOCAL: when it must be polled at the latest. NULL: whenever that is. */
+	const uint64_t *deadline_ns;
 	struct poller *next;
 };
 void core_add_poller(struct poller *poller);

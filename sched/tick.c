@@ -24,7 +24,7 @@ static void arm_no_later_than(uint64_t deadline_ns)
 
 void tick_arm(void)
 {
-	uint64_t deadline = timers_next();
+	uint64_t deadline = core_next_deadline();
 	uint64_t tick = poll_ns + TICK_NS;
 
 	arm_no_later_than(min(deadline, tick));

@@ -8,6 +8,13 @@
 
 static CORE_LOCAL struct timer *root;
 static CORE_LOCAL unsigned started_count;
+CORE_LOCAL uint64_t timer_next_ns = UINT64_MAX;
+
+static void set_root(struct timer *timer)
+{
+	root = timer;
+	timer_next_ns = timer ? timer->deadline_ns : UINT64_MAX;
+}
 
 /* The later of two heaps becomes the first child of the earlier. Either may be NULL. */
 static struct timer *meld(struct timer *a, struct timer *b)
@@ -67,7 +74,7 @@ static void take_out(struct timer *timer)
 	struct timer *children = meld_siblings(timer->child);
 
 	if (timer == root) {
-		root = children;
+		set_root(children);
 	} else {
 		if (timer->previous->child == timer)
 			timer->previous->child = timer->sibling;
@@ -75,7 +82,7 @@ static void take_out(struct timer *timer)
 			timer->previous->sibling = timer->sibling;
 		if (timer->sibling)
 			timer->sibling->previous = timer->previous;
-		root = meld(root, children);
+		set_root(meld(root, children));
 	}
 	timer->child = timer->sibling = timer->previous = NULL;
 	timer->started = false;
@@ -95,7 +102,7 @@ void timer_start(struct timer *timer, uint64_t deadline_ns)
 	timer->deadline_ns = deadline_ns;
 	timer->started = true;
 	started_count++;
-	root = meld(root, timer);
+	set_root(meld(root, timer));
 }
 
 void timer_stop(struct timer *timer)
@@ -118,9 +125,4 @@ unsigned timers_run(uint64_t now_ns)
 		timer->expired(timer);
 	}
 	return fired;
-}
-
-uint64_t timers_next(void)
-{
-	return root ? root->deadline_ns : UINT64_MAX;
 }

@@ -29,5 +29,5 @@ void timer_stop(struct timer *timer);
  * calls it. */
 unsigned timers_run(uint64_t now_ns);
 /* The next deadline, UINT64_MAX: none. */
-uint64_t timers_next(void);
+extern CORE_LOCAL uint64_t timer_next_ns;
 void timer_interrupt(void); /* arch calls it in interrupt context (sched/tick.c) */

@@ -9,9 +9,9 @@
 
 #include <ck_pr.h>
 
-READ_MOSTLY unsigned ncores = 1;
-struct core cores[MAX_CORES];
-CORE_LOCAL core_id_t this_core;
+VISIBLE unsigned ncores = 1;
+VISIBLE struct core cores[MAX_CORES];
+CORE_LOCAL_VISIBLE core_id_t this_core;
 
 static unsigned cores_wanted = MAX_CORES;
 

@@ -18,7 +18,7 @@ extern unsigned ncores; /* constant after ACPI was read; cores 0..ncores-1 */
 extern struct core cores[MAX_CORES];
 
 /* The core that runs this. A constant of the core window: one load. */
-extern CORE_LOCAL core_id_t this_core;
+extern CORE_LOCAL_VISIBLE core_id_t this_core;
 
 #define assert_on_core(core) assert(this_core == (core))
 

@@ -31,10 +31,13 @@ struct mailbox {
 
 static READ_MOSTLY struct mailbox *mailboxes[MAX_CORES];
 
-/* Parcels that found a full mailbox, oldest first. */
-static CORE_LOCAL struct parcel *outbox;
-static CORE_LOCAL struct parcel **outbox_end;
 static CORE_LOCAL bool draining;
+
+/* Code of a domain that is entered by a gate. */
+static READ_MOSTLY struct {
+	uintptr_t start, size;
+	void (*run)(void (*handler)(void *argument), void *argument);
+} other_domain;
 
 int mailbox_init(void)
 {
@@ -49,20 +52,12 @@ int mailbox_init(void)
 	return 0;
 }
 
-/* Does the outbox hold something for `core`? What follows must then not overtake it. */
-static bool outbox_holds(core_id_t core)
-{
-	for (const struct parcel *parcel = outbox; parcel; parcel = parcel->next)
-		if (parcel->destination == core)
-			return true;
-	return false;
-}
-
-static int post(core_id_t core, void (*handler)(void *), void *argument)
+int mailbox_put(core_id_t core, void (*handler)(void *), void *argument)
 {
 	struct message message = { .handler = handler, .argument = argument };
 	struct mailbox *mailbox = mailboxes[core];
 
+	assert(core < ncores);
 	if (!CK_RING_ENQUEUE_MPSC(message, &mailbox->ring, mailbox->slots, &message))
 		return -ENOSPC;
 	/* The message must be visible before we look whether the owner sleeps. Pairs with the fence
@@ -74,63 +69,20 @@ static int post(core_id_t core, void (*handler)(void *), void *argument)
 	return 0;
 }
 
-int mailbox_post(core_id_t core, void (*handler)(void *), void *argument)
+void mailbox_set_domain(const char *start, const char *end,
+			void (*run)(void (*handler)(void *argument), void *argument))
 {
-	assert(core < ncores);
-	if (unlikely(outbox != NULL) && outbox_holds(core))
-		return -ENOSPC;
-	return post(core, handler, argument);
+	other_domain.start = (uintptr_t)start;
+	other_domain.size = (uintptr_t)(end - start);
+	other_domain.run = run;
 }
 
-void parcel_init(struct parcel *parcel, void (*handler)(struct parcel *))
+static void handle(const struct message *message)
 {
-	*parcel = (struct parcel){ .handler = handler };
-}
-
-static void parcel_arrived(void *argument)
-{
-	struct parcel *parcel = argument;
-
-	/* Before the handler, which may send it on. Pairs with the load in parcel_send(). */
-	__atomic_store_n(&parcel->in_flight, false, __ATOMIC_RELEASE);
-	parcel->handler(parcel);
-}
-
-void parcel_send(core_id_t core, struct parcel *parcel)
-{
-	assert(core < ncores);
-	assert(!__atomic_load_n(&parcel->in_flight, __ATOMIC_ACQUIRE));
-	/* Ordered before the receiver's store by the ring. */
-	__atomic_store_n(&parcel->in_flight, true, __ATOMIC_RELAXED);
-	parcel->destination = core;
-	parcel->next = NULL;
-	if (mailbox_post(core, parcel_arrived, parcel) == 0)
-		return;
-	if (!outbox)
-		outbox_end = &outbox;
-	*outbox_end = parcel;
-	outbox_end = &parcel->next;
-}
-
-static void outbox_flush(void)
-{
-	struct parcel *parcel = outbox;
-	uint64_t full = 0; /* cores whose mailbox refused one: later parcels must not overtake it */
-
-	outbox = NULL;
-	outbox_end = &outbox;
-	while (parcel) {
-		struct parcel *next = parcel->next;
-		core_id_t core = parcel->destination;
-
-		parcel->next = NULL;
-		if ((full & 1ull << core) || post(core, parcel_arrived, parcel) != 0) {
-			full |= 1ull << core;
-			*outbox_end = parcel;
-			outbox_end = &parcel->next;
-		}
-		parcel = next;
-	}
+	if (unlikely((uintptr_t)message->handler - other_domain.start < other_domain.size))
+		other_domain.run(message->handler, message->argument);
+	else
+		message->handler(message->argument);
 }
 
 unsigned mailbox_drain(void)
@@ -144,14 +96,13 @@ unsigned mailbox_drain(void)
 	/* At most one ring's worth: handlers that answer each other must not keep us here. */
 	while (count < MAILBOX_SLOTS &&
 	       CK_RING_DEQUEUE_MPSC(message, &mailbox->ring, mailbox->slots, &message)) {
-		message.handler(message.argument);
+		handle(&message);
 		count++;
 	}
 	draining = false;
 	if (count)
 		counters.messages += count;
-	if (unlikely(outbox != NULL))
-		outbox_flush();
+	parcels_flush();
 	return count;
 }
 
@@ -163,7 +114,7 @@ static bool ring_is_empty(struct mailbox *mailbox)
 
 bool mailbox_is_empty(void)
 {
-	return ring_is_empty(mailboxes[this_core]) && !outbox;
+	return ring_is_empty(mailboxes[this_core]) && !parcels_wait();
 }
 
 bool mailbox_prepare_sleep(void)
@@ -171,10 +122,10 @@ bool mailbox_prepare_sleep(void)
 	struct mailbox *mailbox = mailboxes[this_core];
 
 	/* Nobody interrupts us when a full mailbox elsewhere gets room. */
-	if (outbox)
+	if (parcels_wait())
 		return false;
 	__atomic_store_n(&mailbox->sleeping, true, __ATOMIC_RELAXED);
-	/* `sleeping` must be visible before we look into the ring. Pairs with post()'s fence. */
+	/* `sleeping` must be visible before we look into the ring. Pairs with mailbox_put()'s fence. */
 	ck_pr_fence_memory();
 	if (ring_is_empty(mailbox))
 		return true;

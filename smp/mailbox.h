@@ -20,6 +20,13 @@ struct message {
  * Returns 0, or -ENOSPC if the mailbox is full. */
 int mailbox_post(core_id_t core, void (*handler)(void *), void *argument);
 
+/* The same without a look at the outbox: smp/parcel.c, which keeps the order. */
+int mailbox_put(core_id_t core, void (*handler)(void *), void *argument);
+
+/* Handlers between `start` and `end` are not called, but given to `run` (net/calls). Boot core. */
+void mailbox_set_domain(const char *start, const char *end,
+			void (*run)(void (*handler)(void *argument), void *argument));
+
 /*
  * A message that must not get lost: embedded in the object it is about. If the mailbox is full
  * it waits in this core's outbox and is posted by a later core_poll(). Until its handler runs, the
@@ -33,6 +40,9 @@ struct parcel {
 };
 void parcel_init(struct parcel *parcel, void (*handler)(struct parcel *));
 void parcel_send(core_id_t core, struct parcel *parcel);
+/* Post what waits in this core's outbox, as far as there is room now; does something wait? Owning core. */
+void parcels_flush(void);
+bool parcels_wait(void);
 
 /* Handle what has arrived (at most one ring's worth), flush the outbox. Owning core. Returns the
  * number of messages handled. */

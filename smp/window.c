@@ -12,7 +12,7 @@
 extern char core_window_template[];
 
 /* The contiguous physical pages of each core's window; 0: none yet. Written during boot. */
-static READ_MOSTLY paddr_t windows[MAX_CORES];
+static VISIBLE paddr_t windows[MAX_CORES];
 
 static size_t window_size(void)
 {

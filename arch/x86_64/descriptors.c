@@ -36,8 +36,8 @@ struct table_pointer {
 
 /* In the window, so that every core has its own at one address, and trap.S finds its core's. The
  * processor reads them at every trap, whatever PKRU says of them. */
-struct tss trap_tss WINDOW_VISIBLE_DATA;
-static uint64_t gdt[5] WINDOW_VISIBLE_DATA;
+struct tss trap_tss CORE_LOCAL_VISIBLE;
+static uint64_t gdt[5] CORE_LOCAL_VISIBLE;
 /* Where the handlers' stacks begin, with isolation: trap.S. */
 vaddr_t trap_stacks[NTRAP_STACKS] CORE_LOCAL;
 

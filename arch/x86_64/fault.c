@@ -13,6 +13,7 @@
 #include "lavra/console.h"
 #include "mm/kva.h"
 #include "mm/mm.h"
+#include "sched/thread.h"
 #include "smp/window.h"
 
 #include <signal.h>
@@ -114,6 +115,24 @@ void trap_end_application(const struct trap_frame *frame, int signal, const char
 	machine_exit(128 + signal);
 }
 
+/* network_gate.S: the kernel calls the network from inside of what the network called. */
+void network_was_entered_twice(void);
+void network_was_entered_twice(void)
+{
+	panic("the network is entered while it runs");
+}
+
+/* Whatever its code cannot do. The call is over, and the network of this core is to begin anew. */
+static void network_fails(struct trap_frame *frame, const char *what)
+{
+	panic_describe(frame, "network: %s", what);
+	poll_wanted = true;
+	frame->rip = (uint64_t)network_give_up;
+	frame->rflags = RFLAGS_FIXED;
+	frame->domain = DOMAIN_KERNEL;
+	frame->rights = RIGHTS_ALL;
+}
+
 void fault_page(struct trap_frame *frame)
 {
 	struct page_fault fault = {
@@ -129,6 +148,14 @@ void fault_page(struct trap_frame *frame)
 	/* An application that makes up a trap may say so, too. */
 	if (frame->error & ERROR_RESERVED_BIT && !trap_is_application(frame))
 		panic_at(frame, "page table of 0x%lx is corrupt", fault.address);
+	if (trap_is_network(frame)) {
+		if (fault.protection_key && paging_refresh_network(fault.address))
+			return;
+		ksnprintf(what, sizeof(what), "page fault %s 0x%lx: %s", access_name(&fault),
+			  fault.address, reason(&fault, why, sizeof(why)));
+		network_fails(frame, what);
+		return;
+	}
 	if (fault.address >= USER_START && fault.address < USER_END && !panic_in_progress()) {
 		bool mended;
 
@@ -279,6 +306,10 @@ void fault_other(struct trap_frame *frame)
 	}
 	if (frame->vector >= array_size(exceptions) || exceptions[frame->vector].name == NULL)
 		panic_at(frame, "exception %lu", frame->vector);
+	if (trap_is_network(frame)) {
+		network_fails(frame, exceptions[frame->vector].name);
+		return;
+	}
 	if (user_access_failed(frame))
 		return; /* an address that no page can have */
 	panic_at(frame, "%s (error code 0x%lx)", exceptions[frame->vector].name, frame->error);

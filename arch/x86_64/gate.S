@@ -41,6 +41,9 @@ gate_call:
 	wrpkru
 	testl %eax, %eax
 	jnz rights_violation
+	/* Nobody else makes system calls. */
+	cmpb $DOMAIN_APPLICATION, domain(%rip)
+	jne rights_violation
 	movb $DOMAIN_KERNEL, domain(%rip)
 	movq %rsp, %rcx
 	movq syscall_stack(%rip), %rsp

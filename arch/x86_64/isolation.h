@@ -45,8 +45,16 @@
 /* For arch_lend_rights(): what the kernel may do for itself (0 is: nothing is lent). */
 #define RIGHTS_LENT_ALL RIGHTS_SYSTEM
 
+/* The network's: its own memory; of all else it may at least write nothing. */
+#define RIGHTS_NETWORK 0xc3ffffff
+
 #define DOMAIN_APPLICATION 0
 #define DOMAIN_KERNEL 1
+#define DOMAIN_NETWORK 2
+
+/* `network_caller` of network_gate.S when no call is under way: it may be entered, or not. */
+#define NETWORK_IDLE 0
+#define NETWORK_DOWN 1
 
 /*
  * Pages of the core window (smp/window.h) that differ from the rest:
@@ -61,16 +69,6 @@
 #ifndef __ASSEMBLER__
 
 #include "lavra/types.h"
-
-#ifdef LAVRA_HOST_TEST
-#define VISIBLE
-#define WINDOW_VISIBLE_DATA
-#else
-/* Shared data that is written during boot alone, and that everybody may read. */
-#define VISIBLE __attribute__((section(".data.visible")))
-/* Likewise of each core. */
-#define WINDOW_VISIBLE_DATA __attribute__((section(WINDOW_VISIBLE)))
-#endif
 
 /* Is it on? Decided once, before there are page tables. */
 #ifdef ISOLATION_NONE
@@ -91,6 +89,9 @@ static inline uint32_t rights_of_application(uint32_t wish)
 
 /* What this core runs: written at the sites that change PKRU. */
 extern CORE_LOCAL uint8_t domain;
+
+/* network_gate.S: the call of the network is over, and it is down. Interrupts off. */
+void network_give_up(void) __attribute__((noreturn));
 
 /* Who owns the page with this key, for reports. */
 const char *isolation_key_owner(unsigned key);

@@ -7,8 +7,10 @@
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/page_tables.h"
 #include "lavra/console.h"
+#include "smp/shootdown.h"
 #include "smp/window.h"
 
+#include <ck_spinlock.h>
 #include <errno.h>
 #include <string.h>
 
@@ -374,6 +376,95 @@ void arch_tlb_flush_local(vaddr_t address, size_t npages)
 	table_pages_flush_end();
 }
 
+/* ---- pages that change hands ---- */
+
+/* Guards the tables of the direct map, which change when the first page of a large one changes hands. */
+static ck_spinlock_t key_lock = CK_SPINLOCK_INITIALIZER;
+
+/* The entry of the 4 KiB page at `address`, split off the larger one that spans it. NULL: no memory. */
+static uint64_t *page_entry(vaddr_t address)
+{
+	for (;;) {
+		unsigned level;
+		uint64_t *entry = find_entry(kernel_pml4, address, &level);
+		uint64_t old = *entry, size = LEVEL_SIZE(level - 1);
+		uint64_t large = level > 2 ? 0 : PTE_LARGE;
+		paddr_t table;
+
+		if (level == 1 || old == 0)
+			return old ? entry : NULL;
+		table = table_page_alloc();
+		if (table == 0)
+			return NULL;
+		for (unsigned i = 0; i < ENTRIES_PER_TABLE; i++)
+			table_at(table)[i] = (old & ~large) + i * size;
+		__atomic_store_n(entry, table | TABLE, __ATOMIC_RELEASE);
+	}
+}
+
+static int set_keys_locked(vaddr_t address, size_t size, unsigned key)
+{
+	uint64_t mask = with_key(PTE_KEY_MASK), flags = with_key(key);
+
+	for (vaddr_t page = address; page < address + size; page += PAGE_SIZE) {
+		uint64_t *entry = page_entry(page);
+
+		if (!entry)
+			return -ENOMEM;
+		__atomic_store_n(entry, (*entry & ~mask) | flags, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+int paging_set_keys(vaddr_t address, size_t size, unsigned key)
+{
+	int error;
+
+	ck_spinlock_lock(&key_lock);
+	error = set_keys_locked(address, size, key);
+	if (error) /* as they were: those that could not be split have not changed */
+		set_keys_locked(address, size, KEY_KERNEL);
+	ck_spinlock_unlock(&key_lock);
+	return error;
+}
+
+int arch_give_to_network(paddr_t frame, size_t size, bool network)
+{
+	vaddr_t address = frame + DIRECT_MAP;
+	int error =
+	    isolation_on ? paging_set_keys(address, size, network ? KEY_NETWORK : KEY_KERNEL) : 0;
+
+	if (!isolation_on || error)
+		return error;
+	/* Who is refused a page that he has got looks again (paging_refresh_network()). */
+	if (network)
+		arch_tlb_flush_local(address, size / PAGE_SIZE);
+	else
+		tlb_shootdown(address, size / PAGE_SIZE);
+	return 0;
+}
+
+static bool has_network_key(vaddr_t address)
+{
+	unsigned level;
+	uint64_t entry = read_entry(address, &level);
+
+	return entry & PTE_PRESENT && (entry >> PTE_KEY_SHIFT & PTE_KEY_MASK) == KEY_NETWORK;
+}
+
+bool arch_is_networks(const void *address)
+{
+	return !isolation_on || has_network_key((vaddr_t)address);
+}
+
+bool paging_refresh_network(vaddr_t address)
+{
+	if (!has_network_key(address))
+		return false;
+	arch_tlb_flush_local(align_down(address, PAGE_SIZE), 1);
+	return true;
+}
+
 /* ---- building the tables ---- */
 
 static paddr_t boot_table(void)
@@ -440,6 +531,9 @@ static uint64_t image_key_flags(const char *page)
 		return 0;
 	if (lies_in(page, application_data_start, application_data_end))
 		return with_key(KEY_APPLICATION);
+	if (lies_in(page, core_window_network, core_window_end) ||
+	    lies_in(page, network_data_start, network_data_end))
+		return with_key(KEY_NETWORK);
 	return with_key(KEY_KERNEL);
 }
 

@@ -42,3 +42,11 @@ void paging_remove_trampoline(void);
 void paging_make_guard(const void *page);
 /* Is `address` in such a page? */
 bool paging_is_image_guard(vaddr_t address);
+
+/* The network was refused at `address`: is that page its own since (arch_give_to_network())? Then this core
+ * has forgotten what it knew of it. A fault handler. */
+bool paging_refresh_network(vaddr_t address);
+
+/* Give pages of the direct map, or of kernel addresses, to the domain that has this key. 0, or -ENOMEM: then they
+ * are the kernel's. What cores know of them they do not forget. */
+int paging_set_keys(vaddr_t address, size_t size, unsigned key);

@@ -216,3 +216,12 @@ void panic_report(const struct trap_frame *frame, const char *format, ...)
 	report(frame, "", format, args);
 	va_end(args);
 }
+
+void panic_describe(const struct trap_frame *frame, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report(frame, "", format, args);
+	va_end(args);
+}

@@ -15,6 +15,10 @@ void panic_at(const struct trap_frame *frame, const char *format, ...)
 void panic_report(const struct trap_frame *frame, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same report, and all goes on. */
+void panic_describe(const struct trap_frame *frame, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* The thread that has `address` on its kernel stack; false if none is known. */
 bool panic_name_stack(vaddr_t address, int *tid, const char **name);
 

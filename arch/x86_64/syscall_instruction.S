@@ -89,6 +89,9 @@ isolated_registers:
 	wrpkru
 	testl %eax, %eax
 	jnz rights_violation
+	/* Nobody else makes system calls. */
+	cmpb $DOMAIN_APPLICATION, domain(%rip)
+	jne rights_violation
 	movb $DOMAIN_KERNEL, domain(%rip)
 	movq syscall_stack(%rip), %rsp
 	pushq $SELECTOR_DATA

@@ -205,6 +205,33 @@ trap_isolated_entries:
 	movq %rsp, %rdi
 	.endm
 
+	/* The registers of the frame at rsp, and the rest of it into the open page, with rsp there. */
+	.macro frame_to_open_page
+	movl $0, FRAME_RIGHTS(%rsp)
+	popq %r15
+	popq %r14
+	popq %r13
+	popq %r12
+	popq %r11
+	popq %r10
+	popq %r9
+	popq %r8
+	popq %rbp
+	popq %rdi
+	popq %rsi
+	popq open_return + 0(%rip)	/* rdx */
+	popq open_return + 8(%rip)	/* rcx */
+	popq %rbx
+	popq open_return + 16(%rip)	/* rax */
+	addq $16, %rsp
+	popq open_return + 24(%rip)	/* rip */
+	popq open_return + 32(%rip)
+	popq open_return + 40(%rip)
+	popq open_return + 48(%rip)
+	popq open_return + 56(%rip)	/* ss */
+	leaq open_return(%rip), %rsp
+	.endm
+
 	.globl trap_common
 trap_common:
 isolated_fault:
@@ -237,6 +264,8 @@ isolated_end:
 isolated_return:
 	cmpl $DOMAIN_APPLICATION, FRAME_DOMAIN(%rsp)
 	je 1f
+	cmpl $DOMAIN_NETWORK, FRAME_DOMAIN(%rsp)
+	je isolated_return_to_network
 	movl FRAME_RIGHTS(%rsp), %eax
 	movl $0, FRAME_DOMAIN(%rsp)
 	movl $0, FRAME_RIGHTS(%rsp)
@@ -252,36 +281,29 @@ isolated_return:
 1:	movl FRAME_RIGHTS(%rsp), %eax
 	orl $RIGHTS_SYSTEM, %eax
 	movl %eax, open_return_rights(%rip)
-	movl $0, FRAME_RIGHTS(%rsp)
 	movb $DOMAIN_APPLICATION, domain(%rip)
-	popq %r15
-	popq %r14
-	popq %r13
-	popq %r12
-	popq %r11
-	popq %r10
-	popq %r9
-	popq %r8
-	popq %rbp
-	popq %rdi
-	popq %rsi
-	popq open_return + 0(%rip)	/* rdx */
-	popq open_return + 8(%rip)	/* rcx */
-	popq %rbx
-	popq open_return + 16(%rip)	/* rax */
-	addq $16, %rsp
-	popq open_return + 24(%rip)	/* rip */
-	popq open_return + 32(%rip)
-	popq open_return + 40(%rip)
-	popq open_return + 48(%rip)
-	popq open_return + 56(%rip)	/* ss */
-	leaq open_return(%rip), %rsp
+	frame_to_open_page
 	movl open_return_rights(%rip), %eax
 	xorl %ecx, %ecx
 	xorl %edx, %edx
 	wrpkru
 	andl $RIGHTS_SYSTEM, %eax
 	cmpl $RIGHTS_SYSTEM, %eax
+	jne rights_violation
+	popq %rdx
+	popq %rcx
+	popq %rax
+	iretq
+
+isolated_return_to_network:
+	movb $DOMAIN_NETWORK, domain(%rip)
+	movl $0, FRAME_DOMAIN(%rsp)
+	frame_to_open_page
+	movl $RIGHTS_NETWORK, %eax
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+	wrpkru
+	cmpb $1, network_runs(%rip)
 	jne rights_violation
 	popq %rdx
 	popq %rcx

@@ -44,11 +44,11 @@ int transmit_queue_create(unsigned pair, struct virtio_device *device, unsigned 
 void receive_queue_destroy(unsigned pair);
 void transmit_queue_destroy(unsigned pair);
 
+/* Nobody waits any more for what is being sent. Owning core. */
+void transmit_queue_restart(unsigned pair);
+
 /* The device runs: give it receive buffers. Boot core, before the queue's core polls. */
 void receive_queue_start(unsigned pair);
-
-/* What an interrupt of the queue calls, on its core; `argument` is ignored. */
-void receive_interrupt(void *argument);
 
 /* Have the device spread flows over `pairs` queue pairs, through its control queue `index`. 0;
  * -EPROTO: it refuses; -EIO: it does not answer. Says why. (control.c) */

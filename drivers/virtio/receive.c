@@ -17,7 +17,6 @@
 #include "lavra/counters.h"
 #include "mm/frame.h"
 #include "mm/object.h"
-#include "sched/thread.h"
 #include "smp/core.h"
 
 #include <ck_stack.h>
@@ -76,8 +75,10 @@ static __attribute__((noinline)) void collect_returned(struct receive_queue *rq)
 
 	while (entry) {
 		ck_stack_entry_t *next = entry->next;
+		struct packet *packet = (struct packet *)entry;
 
-		put_free(rq, (struct packet *)entry);
+		packet->away = false;
+		put_free(rq, packet);
 		entry = next;
 	}
 }
@@ -377,6 +378,33 @@ int receive_queue_create(unsigned pair, struct virtio_device *device, unsigned i
 	return 0;
 }
 
+/* Does the device have it? */
+static bool is_in_ring(const struct receive_queue *rq, const struct packet *packet)
+{
+	for (unsigned i = 0; i < rq->vq.size; i++)
+		if (rq->packets[i] == packet)
+			return true;
+	return false;
+}
+
+static void receive_restart(struct receive_queue *rq)
+{
+	rq->free = NULL;
+	rq->nfree = 0;
+	for (struct receive_buffer *page = rq->pages; page; page = page->next_page)
+		for (unsigned i = 0; i < PAGE_SIZE / PACKET_SIZE; i++)
+			if (!page[i].packet.away && !is_in_ring(rq, &page[i].packet))
+				put_free(rq, &page[i].packet);
+	if (!rq->vq.stopped)
+		refill(rq);
+}
+
+void virtio_net_restart(unsigned queue)
+{
+	receive_restart(queues[queue]);
+	transmit_queue_restart(queue);
+}
+
 void receive_queue_start(unsigned pair)
 {
 	refill(queues[pair]);
@@ -398,10 +426,4 @@ void receive_queue_destroy(unsigned pair)
 	virtqueue_destroy(&rq->vq);
 	object_free(rq);
 	queues[pair] = NULL;
-}
-
-void receive_interrupt(void *argument)
-{
-	counters.interrupts++;
-	poll_wanted = true;
 }

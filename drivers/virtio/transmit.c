@@ -263,6 +263,14 @@ void virtio_net_kick(unsigned queue)
 	}
 }
 
+void transmit_queue_restart(unsigned pair)
+{
+	struct transmit_queue *tq = queues[pair];
+
+	for (unsigned i = 0; i < tq->vq.size; i++)
+		tq->transmissions[i].done = NULL;
+}
+
 void virtio_net_reclaim(unsigned queue)
 {
 	reclaim(queues[queue]);

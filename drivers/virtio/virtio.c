@@ -12,6 +12,11 @@ static void add_status(struct virtio_device *device, uint8_t status)
 	device->transport->set_status(device, device->transport->status(device) | status);
 }
 
+void virtio_notify(struct virtio_device *device, unsigned index)
+{
+	device->transport->notify(device, index);
+}
+
 int virtio_reset(struct virtio_device *device)
 {
 	uint64_t deadline = clock_ns() + RESET_TIMEOUT_NS;

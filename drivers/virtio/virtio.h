@@ -45,8 +45,8 @@ struct virtio_transport {
 	/* Tell the device where the queue lies, and that `vector` announces its used buffers. 0
 	 * or -EIO; -ENOSPC: the device cannot use the vector. */
 	int (*queue_enable)(struct virtio_device *device, struct virtqueue *queue, unsigned vector);
-	/* Tell the device to look at the queue's available ring. Any core. */
-	void (*notify)(const struct virtqueue *queue);
+	/* Tell the device to look at the available ring of queue `index`, if it was enabled. Any core. */
+	void (*notify)(struct virtio_device *device, unsigned index);
 	/* Let interrupt `vector` (< nvectors) raise `message`. */
 	void (*set_vector)(struct virtio_device *device, unsigned vector,
 			   const struct msi_message *message);
@@ -57,6 +57,9 @@ struct virtio_device {
 	uint64_t features; /* negotiated */
 	unsigned nvectors; /* interrupt vectors; 0: the device must be polled */
 };
+
+/* Tell the device to look at the available ring of queue `index`. Any core. */
+void virtio_notify(struct virtio_device *device, unsigned index);
 
 /* Reset the device and wait (bounded) until it has forgotten all memory it was told of. 0 or
  * -EIO. */

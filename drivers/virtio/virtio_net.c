@@ -7,7 +7,9 @@
 #include "drivers/virtio/virtio.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
+#include "lavra/counters.h"
 #include "mm/frame.h"
+#include "sched/thread.h"
 #include "smp/core.h"
 
 #include <errno.h>
@@ -44,11 +46,19 @@ static const struct boot_option mmio_option
 	    .parse = note_mmio
     };
 
-static READ_MOSTLY unsigned pairs;
-static READ_MOSTLY unsigned mtu;
-static READ_MOSTLY unsigned receive_buffers; /* of each pair */
-static READ_MOSTLY bool offloads_tx_checksum, offloads_rx_checksum;
-static uint8_t mac[6];
+/* The network looks at them, too. */
+static VISIBLE unsigned pairs;
+static VISIBLE unsigned mtu;
+static VISIBLE unsigned receive_buffers; /* of each pair */
+static VISIBLE bool offloads_tx_checksum, offloads_rx_checksum;
+static VISIBLE uint8_t mac[6];
+
+static READ_MOSTLY struct virtio_device *network_device;
+
+void virtio_net_notify(unsigned queue)
+{
+	virtio_notify(network_device, queue);
+}
 
 unsigned virtio_net_queue_pairs(void)
 {
@@ -157,6 +167,13 @@ static unsigned choose_pairs(struct virtio_device *device, unsigned max_pairs)
 		n = device->nvectors;
 	}
 	return n;
+}
+
+/* Of a receive queue, on its core. */
+static void receive_interrupt(void *unused)
+{
+	counters.interrupts++;
+	poll_wanted = true;
 }
 
 static unsigned allocate_vector(struct virtio_device *device, unsigned pair)
@@ -271,6 +288,7 @@ int virtio_net_init(void)
 		n = choose_pairs(device, max_pairs);
 		error = create_queues(device, n, &begun);
 	}
+	network_device = device;
 	if (error == 0)
 		error = start(device, &control, n, max_pairs);
 	if (error) {

@@ -18,6 +18,7 @@ struct packet {
 	uint32_t len; /* of this part */
 	uint32_t total_len; /* of the frame (in the first part) */
 	uint16_t home_queue; /* whose buffer it is */
+	bool away; /* another core has it; the stack's to set, cleared when it is back */
 	bool checksum_valid; /* the device vouches for the TCP/UDP checksum, or it is partial */
 	uint64_t stack_private[8]; /* the network stack's: a pbuf lives here */
 };
@@ -46,6 +47,10 @@ unsigned virtio_net_receive_buffers(void); /* of each queue pair */
 bool virtio_net_offloads_tx_checksum(void);
 bool virtio_net_offloads_rx_checksum(void);
 
+/* Whoever had packets of the queue's and waited for frames to be sent has forgotten them, but for packets that
+ * are on their way to other cores (`away`). Owning core. */
+void virtio_net_restart(unsigned queue);
+
 /* Take up to `max` received frames. Refills the ring. Returns how many. */
 unsigned virtio_net_receive(unsigned queue, struct packet **packets, unsigned max);
 /* Is a frame waiting? */
@@ -63,6 +68,8 @@ int virtio_net_send(unsigned queue, const struct tx_segment *segments, unsigned 
 		    const struct tx_offload *offload, void (*done)(void *), void *argument);
 /* Ring the doorbell if something was queued since the last and the device wants to know. */
 void virtio_net_kick(unsigned queue);
+/* Have the device look at its queue of this index. Any core. */
+void virtio_net_notify(unsigned queue);
 /* Call `done` for what was sent. */
 void virtio_net_reclaim(unsigned queue);
 

@@ -52,6 +52,9 @@ struct virtio_pci {
 	volatile uint8_t *structures[NSTRUCTURES];
 	uint32_t lengths[NSTRUCTURES];
 	uint32_t notify_multiplier;
+	/* By queue; the last one is that of a control queue, which comes behind all that the device has. */
+	volatile uint8_t *doorbells[2 * MAX_CORES + 1];
+	unsigned control_index;
 };
 
 /* Lavra drives one virtio device. */
@@ -131,7 +134,9 @@ static int pci_queue_enable(struct virtio_device *device, struct virtqueue *vq, 
 	doorbell = (uint64_t)mmio_read16(common + QUEUE_NOTIFY_OFFSET) * pci->notify_multiplier;
 	if (doorbell + 2 > pci->lengths[NOTIFY])
 		return -EIO;
-	vq->doorbell = pci->structures[NOTIFY] + doorbell;
+	if (vq->index >= 2 * MAX_CORES)
+		pci->control_index = vq->index;
+	pci->doorbells[min(vq->index, 2 * MAX_CORES)] = pci->structures[NOTIFY] + doorbell;
 	mmio_write16(common + QUEUE_VECTOR, (uint16_t)vector);
 	if (mmio_read16(common + QUEUE_VECTOR) != vector) /* 4.1.5.1.2.1 */
 		return -ENOSPC;
@@ -142,9 +147,14 @@ static int pci_queue_enable(struct virtio_device *device, struct virtqueue *vq, 
 	return 0;
 }
 
-static void pci_notify(const struct virtqueue *vq)
+static void pci_notify(struct virtio_device *device, unsigned index)
 {
-	mmio_write16(vq->doorbell, vq->index); /* 4.1.5.2 */
+	struct virtio_pci *pci = container_of(device, struct virtio_pci, device);
+
+	volatile uint8_t *doorbell = pci->doorbells[min(index, 2 * MAX_CORES)];
+
+	if (likely(doorbell && (index < 2 * MAX_CORES || index == pci->control_index)))
+		mmio_write16(doorbell, (uint16_t)index); /* 4.1.5.2 */
 }
 
 static void pci_set_vector(struct virtio_device *device, unsigned vector,

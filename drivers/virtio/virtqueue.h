@@ -71,7 +71,6 @@ struct virtqueue {
 	bool event_index;
 	bool stopped;
 	uint16_t index; /* among the device's queues */
-	volatile void *doorbell; /* the transport's */
 	struct virtio_device *device;
 	const char *name; /* in messages: "receive", "transmit", "control" */
 	paddr_t memory;
@@ -146,5 +145,5 @@ static inline bool virtqueue_publish(struct virtqueue *vq)
 
 static inline void virtqueue_notify(const struct virtqueue *vq)
 {
-	vq->device->transport->notify(vq);
+	virtio_notify(vq->device, vq->index);
 }

@@ -24,6 +24,7 @@
 	X(connections_closed, "TCP connections ended")                                             \
 	X(connections_moved, "TCP connections taken over from another core")                       \
 	X(connections_refused, "TCP connections refused: backlog or memory exhausted")             \
+	X(network_restarts, "times that the core's stack failed and began anew")                   \
 	X(interrupts, "device interrupts")                                                         \
 	X(timer_interrupts, "timer interrupts")                                                    \
 	X(ipis, "inter-processor interrupts received")                                             \
@@ -43,5 +44,8 @@ struct counters {
 /* This core's: counters.rx_packets++. Owning core, any context. */
 extern CORE_LOCAL struct counters counters;
 
-/* Another core's, to read. Any core. Valid after smp_start(). */
-const struct counters *counters_of(core_id_t core);
+/* Another core's, all of them. Any core. Valid after smp_start(). */
+struct counters counters_of(core_id_t core);
+
+/* The network has counters of its own (net/domain.mk), a CORE_LOCAL: counters_of() adds them. Boot core. */
+void counters_add_domain(const struct counters *counters);

@@ -37,11 +37,25 @@ typedef unsigned core_id_t; /* 0 .. ncores - 1; core 0 is the one that booted */
 #define CORE_LOCAL __attribute__((section(".core_window")))
 #endif
 
+/* Likewise, and read by everybody, applications too: read-only once the core runs (arch/x86_64/isolation.h). */
+#ifdef LAVRA_HOST_TEST
+#define CORE_LOCAL_VISIBLE CORE_LOCAL
+#else
+#define CORE_LOCAL_VISIBLE __attribute__((section(".core_window.visible")))
+#endif
+
 /* Data that is written during boot and read-only from then on. */
 #ifdef LAVRA_HOST_TEST
 #define READ_MOSTLY
 #else
 #define READ_MOSTLY __attribute__((section(".data.read_mostly")))
+#endif
+
+/* Likewise, and read by everybody. */
+#ifdef LAVRA_HOST_TEST
+#define VISIBLE
+#else
+#define VISIBLE __attribute__((section(".data.visible")))
 #endif
 
 #define likely(x) __builtin_expect(!!(x), 1)

@@ -12,6 +12,7 @@
 #include "mm/area.h"
 #include "mm/frame.h"
 #include "mm/object.h"
+#include "net/domain/poll.h"
 #include "net/socket.h"
 #include "posix/fs/inode.h"
 #include "posix/process/machine.h"
@@ -32,10 +33,10 @@ static void print_cores(struct text *text, unsigned number)
 #undef X
 	text_print(text, " uptime_ns package physical thread\n");
 	for (core_id_t core = 0; core < ncores; core++) {
-		const struct counters *c = counters_of(core);
+		struct counters c = counters_of(core);
 
 		text_print(text, "%u", core);
-#define X(name, help) text_print(text, " %lu", c->name);
+#define X(name, help) text_print(text, " %lu", c.name);
 		COUNTERS(X)
 #undef X
 		text_print(text, " %lu %u %u %u\n", now, cores[core].package, cores[core].physical,
@@ -55,7 +56,8 @@ static void print_totals(struct text *text, unsigned number)
 	text_print(text, "pages_total %zu\n", frame_total());
 	text_print(text, "pages_free %zu\n", frame_free_count());
 	text_print(text, "pages_mapped %zu\n", area_resident_pages());
-	text_print(text, "object_bytes %zu\n", object_bytes_in_use());
+	text_print(text, "object_bytes %zu\n",
+		   object_bytes_in_use() + network_object_bytes_in_use());
 	text_print(text, "inodes %u\n", inode_count());
 	text_print(text, "local_sockets %u\n", unix_socket_count());
 	text_print(text, "files_in_flight %u\n", unix_files_in_flight());
@@ -84,7 +86,7 @@ static void print_uptime(struct text *text, unsigned number)
 	uint64_t centiseconds = clock_ns() / (NS_PER_S / 100), idle = 0;
 
 	for (core_id_t core = 0; core < ncores; core++)
-		idle += counters_of(core)->idle_ns / (NS_PER_S / 100);
+		idle += counters_of(core).idle_ns / (NS_PER_S / 100);
 	text_print(text, "%lu.%02lu %lu.%02lu\n", centiseconds / 100, centiseconds % 100,
 		   idle / 100, idle % 100);
 }
@@ -103,16 +105,16 @@ static void print_stat(struct text *text, unsigned number)
 	uint64_t now = clock_ns(), idle = 0, interrupts = 0, switches = 0;
 
 	for (core_id_t core = 0; core < ncores; core++) {
-		const struct counters *c = counters_of(core);
+		struct counters c = counters_of(core);
 
-		idle += c->idle_ns;
-		interrupts += c->interrupts + c->timer_interrupts + c->ipis;
-		switches += c->context_switches;
+		idle += c.idle_ns;
+		interrupts += c.interrupts + c.timer_interrupts + c.ipis;
+		switches += c.context_switches;
 	}
 	text_print(text, "cpu  ");
 	print_core_times(text, ncores * now - idle, idle);
 	for (core_id_t core = 0; core < ncores; core++) {
-		uint64_t idle_ns = counters_of(core)->idle_ns;
+		uint64_t idle_ns = counters_of(core).idle_ns;
 
 		text_print(text, "cpu%u ", core);
 		print_core_times(text, now - idle_ns, idle_ns);

@@ -66,7 +66,7 @@ void lavra_main(const struct boot_info *info)
 	kprintf("Lavra, %lu MiB\n", info->ram_bytes >> 20);
 	boot_options_parse(info->command_line);
 	kprintf("isolation: %s\n",
-		arch_isolation() ? "application and kernel, by protection keys" : "none");
+		arch_isolation() ? "application, kernel and network, by protection keys" : "none");
 
 	cores_discover(info->acpi_rsdp);
 	mm_init(info);
@@ -77,9 +77,9 @@ void lavra_main(const struct boot_info *info)
 	smp_start();
 	sched_init_core();
 
+	network_start();
 	virtio_net_init();
-	net_init();
-	net_init_core();
+	network_start_core();
 	thread_calls_init();
 	release_other_cores();
 
@@ -94,6 +94,6 @@ void lavra_main_secondary(void)
 	epoch_online();
 	sched_init_core();
 	wait_for_devices();
-	net_init_core();
+	network_start_core();
 	sched_run();
 }

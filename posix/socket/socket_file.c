@@ -182,7 +182,7 @@ static bool close_port(struct file *file)
 	__atomic_store_n(&container_of(file, struct socket_file, file)->port, NULL,
 			 __ATOMIC_RELEASE);
 	file->operations = &stream_operations;
-	socket_set_owner(socket_of(file), socket_file_notify, file);
+	socket_set_owner(socket_of(file), &socket_file_of(file)->owner, socket_file_notify, file);
 	return true;
 }
 
@@ -395,6 +395,7 @@ static void moved(struct parcel *parcel)
 	if (file->file.next_home != this_core || file->file.home != HOME_ON_ITS_WAY)
 		panic("a socket came to core %u that was not sent there", this_core);
 	socket_arrive(file->socket, file->marker);
+	socket_owner_arrived(&file->owner);
 	file_arrive(&file->file);
 }
 
@@ -464,7 +465,7 @@ static void listening_notify(void *owner, uint32_t events)
 
 void socket_file_listens(struct file *file)
 {
-	socket_set_owner(socket_of(file), listening_notify, file);
+	socket_set_owner(socket_of(file), &socket_file_of(file)->owner, listening_notify, file);
 }
 
 static long accept_there(void *argument)
@@ -600,7 +601,7 @@ static long set_owner(void *argument)
 {
 	struct file *file = argument;
 
-	socket_set_owner(socket_of(file), socket_file_notify, file);
+	socket_set_owner(socket_of(file), &socket_file_of(file)->owner, socket_file_notify, file);
 	return 0;
 }
 
@@ -625,6 +626,7 @@ struct file *socket_file_create(struct socket *socket, bool stream, int status_f
 	created->linger_s = 0;
 	created->port = NULL;
 	created->marker = NULL;
+	created->owner = (struct socket_owner){ .socket = NULL };
 	/* What became true before the owner was set is found by asking for the events. */
 	file_call(&created->file, set_owner, &created->file);
 	return &created->file;

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "net/socket_owner.h"
 #include "posix/file/file.h"
 
 struct socket;
@@ -17,15 +18,21 @@ struct socket_file {
 	struct socket_port *port; /* NULL: used at home. Written at home; atomic */
 	struct flow_marker *marker; /* while it moves to another core */
 	struct parcel move_parcel;
+	struct socket_owner owner;
 };
 
 /* A file for a socket that this core's net/ made or accepted (its home may be elsewhere; thread
  * context). Takes the socket over; NULL without memory: the socket is closed. */
 struct file *socket_file_create(struct socket *socket, bool stream, int status_flags);
 
+static inline struct socket_file *socket_file_of(struct file *file)
+{
+	return container_of(file, struct socket_file, file);
+}
+
 static inline struct socket *socket_of(struct file *file)
 {
-	return container_of(file, struct socket_file, file)->socket;
+	return socket_file_of(file)->socket;
 }
 
 /* Any core; valid until the caller blocks or polls. */

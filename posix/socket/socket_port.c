@@ -318,7 +318,7 @@ struct socket_port *socket_port_open(struct file *file, struct socket *socket, c
 	parcel_init(&port->to_home, to_home_arrived);
 	list_init(&port->pump_link);
 	begin_pumping();
-	socket_set_owner(socket, port_notify, port);
+	socket_set_owner(socket, &socket_file_of(file)->owner, port_notify, port);
 	pump_received(port);
 	publish_state(port);
 	return port;

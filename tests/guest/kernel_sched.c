@@ -193,20 +193,20 @@ KERNEL_TEST(an_idle_core_halts_and_does_not_tick)
 
 	sleep_ns(20 * NS_PER_MS); /* what went on before settles */
 	for (core_id_t core = 0; core < ncores; core++)
-		before[core] = *counters_of(core);
+		before[core] = counters_of(core);
 	start = clock_ns();
 	sleep_ns(400 * NS_PER_MS);
 	slept = clock_ns() - start;
 	for (core_id_t core = 0; core < ncores; core++) {
-		const struct counters *after = counters_of(core);
-		uint64_t ticks = after->timer_interrupts - before[core].timer_interrupts;
+		struct counters after = counters_of(core);
+		uint64_t ticks = after.timer_interrupts - before[core].timer_interrupts;
 
 		/* 100 if it ticked. Timers of the network may be due a few times a second. */
 		if (ticks > 40)
 			CHECK_EQ(ticks, 0);
 		/* This core's own idle time is counted up to its last halt. */
 		if (core == this_core)
-			CHECK(after->idle_ns - before[core].idle_ns > slept / 2);
+			CHECK(after.idle_ns - before[core].idle_ns > slept / 2);
 	}
 }
 

@@ -22,6 +22,9 @@ thread_cflags := $(HOST_CC) $(host_cflags) -DLAVRA_HOST_THREADS -Itests/host/thr
 fuzzer_cflags := $(FUZZ_CC) $(host_cflags) -DLAVRA_FUZZ -Wno-unknown-warning-option \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
+# Of the kernel's side what a test of the network calls.
+network_host_calls := net/calls/configure.c net/calls/listen.c
+
 host_tests := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 host_fuzzers := $(patsubst tests/host/%.c,%,$(wildcard tests/host/fuzz_*.c))
 host_kind = $(if $(filter fuzz_%,$(1)),fuzzer,$(if $(filter %_threads,$(1)),thread,address))
@@ -29,7 +32,7 @@ host_link_words = $(shell sed -n '1,20s/.*links: *\([^*]*\).*/\1/p' tests/host/$
 host_libraries = $(shell sed -n '1,20s/.*libraries: *\([^*]*\).*/\1/p' tests/host/$(1).c)
 host_links = $(foreach word,$(host_link_words),\
 	$(if $(filter lwip network,$(word)),$(lwip_files:%=$(lwip_source)/src/%) \
-		$(if $(filter network,$(word)),$(lwip_glue_sources)),$(word)))
+		$(if $(filter network,$(word)),$(network_sources) $(network_host_calls)),$(word)))
 
 $(foreach kind,address thread fuzzer,$(eval $(call flags_file,$(kind))))
 

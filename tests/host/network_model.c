@@ -198,13 +198,7 @@ struct arrival {
 	struct packet *packet;
 };
 static struct arrival *arrivals;
-static struct poller *poller;
 static uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
-
-void core_add_poller(struct poller *added)
-{
-	poller = added;
-}
 
 unsigned virtio_net_queue_pairs(void)
 {
@@ -237,6 +231,8 @@ bool virtio_net_offloads_rx_checksum(void)
 }
 
 void virtio_net_kick(unsigned queue) {}
+
+void virtio_net_restart(unsigned queue) {}
 
 bool virtio_net_enable_interrupt(unsigned queue)
 {
@@ -481,7 +477,7 @@ bool model_poll(void)
 		worked = true;
 	}
 	worked |= timers_run(model.now_ns) != 0;
-	worked |= poller->poll();
+	worked |= interface_poll();
 	return worked;
 }
 

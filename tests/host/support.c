@@ -32,6 +32,16 @@ WEAK uint32_t arch_lend_rights(uint32_t rights)
 }
 
 /* All memory of a test is there. */
+WEAK bool arch_isolation(void)
+{
+	return false;
+}
+
+WEAK bool arch_is_networks(const void *address)
+{
+	return true;
+}
+
 WEAK bool user_copy(void *to, const void *from, size_t len)
 {
 	memcpy(to, from, len);

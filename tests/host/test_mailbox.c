@@ -1,7 +1,7 @@
 /*
  * Mailboxes, parcels and calls, step by step: this_core is a plain variable here, so one thread
  * plays all cores.
- * links: smp/mailbox.c smp/call.c
+ * links: smp/mailbox.c smp/parcel.c smp/call.c
  */
 #include "lavra/console.h"
 #include "lavra/counters.h"

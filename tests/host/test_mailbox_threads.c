@@ -1,7 +1,7 @@
 /*
  * Mailboxes under contention: each thread is a core; halting is waiting for a condition that an
  * interrupt sets, as `sti; hlt` waits for one that may already be pending.
- * links: smp/mailbox.c smp/call.c
+ * links: smp/mailbox.c smp/parcel.c smp/call.c
  */
 #include "lavra/counters.h"
 #include "smp/call.h"

@@ -196,7 +196,8 @@ static uint8_t from_user(size_t at)
 	return (uint8_t)(at * 29 + (at >> 7));
 }
 
-void socket_set_owner(struct socket *socket, socket_notify *function, void *new_owner)
+void socket_set_owner(struct socket *socket, struct socket_owner *record, socket_notify *function,
+		      void *new_owner)
 {
 	notify = function;
 	owner = new_owner;

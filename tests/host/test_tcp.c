@@ -273,7 +273,7 @@ static void a_refused_connection(void **state)
 	socklen_t len = sizeof(error);
 
 	told = 0;
-	socket_set_owner(client, remember, NULL);
+	socket_set_notify(client, remember, NULL);
 	model_run(50);
 	assert_true((told & (EPOLLERR | EPOLLHUP | EPOLLOUT)) == (EPOLLERR | EPOLLHUP | EPOLLOUT));
 	assert_int_equal(socket_get_option(client, SOL_SOCKET, SO_ERROR, &error, &len), 0);

@@ -205,12 +205,12 @@ static void answer_control(struct model_queue *queue)
 	model_complete(queue, id, 1);
 }
 
-static void model_notify(const struct virtqueue *vq)
+static void model_notify(struct virtio_device *device, unsigned index)
 {
-	struct model_queue *queue = &model.queues[vq->index];
+	struct model_queue *queue = &model.queues[index];
 
 	queue->notifications++;
-	if (vq->index == 2 * model.max_pairs && !model.ignores_control)
+	if (index == 2 * model.max_pairs && !model.ignores_control)
 		answer_control(queue);
 }
 

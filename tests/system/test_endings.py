@@ -103,7 +103,7 @@ def the_kernel_is_guarded_against_itself():
 def a_kernel_stack_ends_at_a_guard_page():
     status, output = end("kernel-stack")
     # Without protection keys a system call runs on the application's stack.
-    if "isolation: application and kernel" in output:
+    if "isolation: application, kernel and network" in output:
         equal(status, 125, "status; " + output)
         says(output, "panic", "descend", "guard page of a kernel stack")
 

@@ -1,0 +1,55 @@
+/*
+ * What becomes of a core's network that has failed: it begins anew. Its connections are closed; who has their
+ * sockets is told. Listening and datagram sockets go on.
+ */
+#include "net/calls/restart.h"
+
+#include "arch/arch.h"
+#include "lavra/console.h"
+#include "lavra/counters.h"
+#include "net/calls/entries.h"
+#include "net/domain/poll.h"
+#include "smp/core.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+/* One that fails so often in so short a time is beyond help, and nobody is served. */
+#define RESTARTS_MAX 30
+#define RESTARTS_NS (10 * NS_PER_S)
+
+static CORE_LOCAL unsigned restarts;
+static CORE_LOCAL uint64_t since_ns; /* they are counted */
+
+static bool too_often(void)
+{
+	uint64_t now_ns = clock_ns();
+
+	if (now_ns - since_ns > RESTARTS_NS) {
+		since_ns = now_ns;
+		restarts = 0;
+	}
+	return ++restarts > RESTARTS_MAX;
+}
+
+void network_begin_anew(void)
+{
+	struct counters kept = network_counters;
+	unsigned connections = flow_count;
+
+	if (too_often()) {
+		kprintf("network: core %u has failed %u times in 10 s: the image ends\n", this_core,
+			restarts);
+		machine_exit(128 + SIGSEGV);
+	}
+	arch_network_restart();
+	network_counters = kept;
+	network_counters.connections_closed += connections;
+	counters.network_restarts++;
+	network_restart_core();
+	if (arch_network_is_down())
+		return;
+	kprintf("network: core %u has begun anew; connections closed: %u\n", this_core,
+		connections);
+	owners_tell_all(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+}

@@ -1,0 +1,120 @@
+/*
+ * What the network asks of the kernel: network_service_NAME is what its call of NAME comes to
+ * (tools/make-network-gates). Nothing that it says is believed, and nothing here calls the network.
+ */
+#include "arch/arch.h"
+#include "drivers/virtio/virtio_net.h"
+#include "lavra/console.h"
+#include "mm/frame.h"
+#include "net/calls/entries.h"
+#include "net/domain/services.h"
+#include "smp/core.h"
+#include "smp/mailbox.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- memory: pages that are the network's while it has them ---- */
+
+paddr_t network_service_obtain_frames(unsigned order)
+{
+	paddr_t frame = order <= MAX_ORDER ? frame_alloc(order) : 0;
+
+	if (frame && arch_give_to_network(frame, PAGE_SIZE << order, true) != 0) {
+		frame_free(frame, order);
+		return 0;
+	}
+	return frame;
+}
+
+/* A block of the network's that begins there? */
+static bool has_block(paddr_t frame, unsigned order)
+{
+	return order <= MAX_ORDER && is_aligned(frame, PAGE_SIZE << order) &&
+	       arch_is_networks(phys_to_virt(frame)) &&
+	       arch_is_networks((char *)phys_to_virt(frame) + (PAGE_SIZE << order) - 1);
+}
+
+void network_service_return_frames(paddr_t frame, unsigned order)
+{
+	if (!has_block(frame, order) || frame_marked_order(frame) >= 0)
+		panic("the network frees memory that it does not have");
+	if (arch_give_to_network(frame, PAGE_SIZE << order, false) == 0)
+		frame_free(frame, order);
+}
+
+void network_service_frame_mark(paddr_t frame, unsigned order, bool marked)
+{
+	if (has_block(frame, order))
+		frame_mark(frame, order, marked);
+}
+
+int network_service_frame_marked_order(paddr_t frame)
+{
+	return frame_marked_order(frame);
+}
+
+size_t network_service_frame_free_count(void)
+{
+	return frame_free_count();
+}
+
+size_t network_service_frame_total(void)
+{
+	return frame_total();
+}
+
+/* ---- other cores ---- */
+
+int network_service_mailbox_put(core_id_t core, void (*handler)(void *), void *argument)
+{
+	/* With the network's rights it may call what it likes, but with no others. */
+	if (core >= ncores || !arch_is_network_text((uintptr_t)handler))
+		return -EINVAL;
+	return mailbox_put(core, handler, argument);
+}
+
+/* ---- the device ---- */
+
+void network_service_virtio_notify(void *device, unsigned queue)
+{
+	virtio_net_notify(queue);
+}
+
+/* ---- the rest ---- */
+
+uint64_t network_service_arch_random(void)
+{
+	return arch_random();
+}
+
+uint64_t network_service_random_word(void)
+{
+	return arch_random();
+}
+
+void network_service_say(const char *text)
+{
+	char copy[NETWORK_TEXT_MAX];
+
+	memcpy(copy, text, sizeof(copy));
+	copy[sizeof(copy) - 1] = 0;
+	kprintf("%s", copy);
+}
+
+void network_service_die(const char *text)
+{
+	char copy[NETWORK_TEXT_MAX];
+
+	memcpy(copy, text, sizeof(copy));
+	copy[sizeof(copy) - 1] = 0;
+	if (arch_isolation())
+		kprintf("network: core %u: %s\n", this_core, copy);
+	arch_network_give_up();
+	panic("%s", copy);
+}
+
+void network_service_attend(void)
+{
+	network_attend();
+}

@@ -1,0 +1,287 @@
+/*
+ * Calls of the network with arguments in memory, which go through the exchange (net/exchange.h): the network
+ * reads and writes nothing of the kernel's or the application's.
+ */
+#include "net/calls/entries.h"
+
+#include "arch/arch.h"
+#include "arch/x86_64/user_access.h"
+#include "net/exchange.h"
+#include "smp/core.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* A socket is used by its address, and so it has to be the network's. */
+static struct socket *checked(struct socket *socket, int *error)
+{
+	if (!socket || likely(arch_is_networks(socket)))
+		return socket;
+	*error = -ENETDOWN;
+	return NULL;
+}
+
+struct socket *socket_create(int family, int type, int protocol, int *error)
+{
+	struct socket *socket =
+	    enter_socket_create(family, type, protocol, &network_exchange.error);
+
+	*error = network_exchange.error;
+	return checked(socket, error);
+}
+
+struct socket *socket_accept(struct socket *socket, int *error)
+{
+	struct socket *accepted = enter_socket_accept(socket, &network_exchange.error);
+
+	*error = network_exchange.error;
+	return checked(accepted, error);
+}
+
+core_id_t socket_home(const struct socket *socket)
+{
+	core_id_t home = enter_socket_home(socket);
+
+	return home < ncores ? home : this_core;
+}
+
+/* ---- addresses ---- */
+
+int socket_bind(struct socket *socket, const struct socket_address *address)
+{
+	network_exchange.address = *address;
+	return enter_socket_bind(socket, &network_exchange.address);
+}
+
+int socket_connect(struct socket *socket, const struct socket_address *address)
+{
+	network_exchange.address = *address;
+	return enter_socket_connect(socket, &network_exchange.address);
+}
+
+/* What came back is as long as it can be at most. */
+static void take_address(struct socket_address *address)
+{
+	*address = network_exchange.address;
+	address->length = min(address->length, (socklen_t)sizeof(address->in6));
+}
+
+int socket_local_address(struct socket *socket, struct socket_address *address)
+{
+	int error = enter_socket_local_address(socket, &network_exchange.address);
+
+	take_address(address);
+	return error;
+}
+
+int socket_peer_address(struct socket *socket, struct socket_address *address)
+{
+	int error = enter_socket_peer_address(socket, &network_exchange.address);
+
+	take_address(address);
+	return error;
+}
+
+void socket_accepted_address(const struct socket *socket, struct socket_address *address)
+{
+	enter_socket_accepted_address(socket, &network_exchange.address);
+	take_address(address);
+}
+
+/* ---- options ---- */
+
+int socket_set_option(struct socket *socket, int level, int name, const void *value, socklen_t len)
+{
+	/* No option is longer, and Linux takes longer values than it needs. */
+	len = min(len, (socklen_t)EXCHANGE_OPTION_MAX);
+	memcpy(network_exchange.option, value, len);
+	return enter_socket_set_option(socket, level, name, network_exchange.option, len);
+}
+
+int socket_get_option(struct socket *socket, int level, int name, void *value, socklen_t *len)
+{
+	socklen_t room = *len;
+	int error;
+
+	network_exchange.length = min(room, (socklen_t)EXCHANGE_OPTION_MAX);
+	error = enter_socket_get_option(socket, level, name, network_exchange.option,
+					&network_exchange.length);
+	if (!error) {
+		*len = min(min(network_exchange.length, room), (socklen_t)EXCHANGE_OPTION_MAX);
+		memcpy(value, network_exchange.option, *len);
+	}
+	return error;
+}
+
+/* ---- data ---- */
+
+static size_t length_of(const struct iovec *iov, unsigned niov)
+{
+	size_t length = 0;
+
+	for (unsigned i = 0; i < niov; i++)
+		length += min(iov[i].iov_len, SSIZE_MAX - length);
+	return length;
+}
+
+/* Out of the exchange into the caller's memory: how much of it was there. */
+static size_t scatter(const struct iovec *iov, unsigned niov, size_t length)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < niov && done < length; i++) {
+		size_t here = min(iov[i].iov_len, length - done);
+
+		if (unlikely(!user_copy(iov[i].iov_base, network_data + done, here)))
+			break;
+		done += here;
+	}
+	return done;
+}
+
+static void begin_control(const struct socket_control *control)
+{
+	network_exchange.control = (struct socket_control){
+		.data = network_exchange.control_data,
+		.length = min(control->length, (size_t)EXCHANGE_CONTROL_MAX),
+	};
+}
+
+static void end_control(struct socket_control *control)
+{
+	control->length = min(network_exchange.control.length,
+			      min(control->length, (size_t)EXCHANGE_CONTROL_MAX));
+	control->truncated = network_exchange.control.truncated;
+	memcpy(control->data, network_exchange.control_data, control->length);
+}
+
+/* As much as is for the exchange, with MSG_TRUNC more: that counts what was not copied. */
+static ssize_t take_received(struct socket *socket, const struct iovec *iov, unsigned niov,
+			     int flags, ssize_t result)
+{
+	size_t length = min((size_t)result, network_exchange.iov.iov_len), done;
+
+	if (flags & MSG_TRUNC && !socket_is_datagram(socket))
+		return result; /* thrown away */
+	done = scatter(iov, niov, length);
+	if (likely(done == length))
+		return result;
+	if (socket_is_datagram(socket))
+		return -EFAULT;
+	if (!(flags & MSG_PEEK))
+		socket_unread(socket, network_data + done, length - done);
+	return done ? (ssize_t)done : -EFAULT;
+}
+
+ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
+		       struct socket_address *from, struct socket_control *control)
+{
+	ssize_t result;
+
+	if (!arch_isolation())
+		return enter_socket_receive(socket, iov, niov, flags, from, control);
+	network_exchange.iov =
+	    (struct iovec){ network_data, min(length_of(iov, niov), EXCHANGE_DATA_MAX) };
+	if (control)
+		begin_control(control);
+	result = enter_socket_receive(socket, &network_exchange.iov, 1, flags,
+				      from ? &network_exchange.address : NULL,
+				      control ? &network_exchange.control : NULL);
+	if (from)
+		take_address(from);
+	if (control)
+		end_control(control);
+	return result > 0 ? take_received(socket, iov, niov, flags, result) : result;
+}
+
+/* Into the exchange, up to its end, from byte `skip` on. False: some of it is not there, and what came
+ * before is in *length. */
+static bool gather(const struct iovec *iov, unsigned niov, size_t skip, size_t *length)
+{
+	size_t room = EXCHANGE_DATA_MAX;
+
+	*length = 0;
+	for (unsigned i = 0; i < niov && *length < room; i++) {
+		size_t here;
+
+		if (skip >= iov[i].iov_len) {
+			skip -= iov[i].iov_len;
+			continue;
+		}
+		here = min(iov[i].iov_len - skip, room - *length);
+		if (unlikely(!user_copy(network_data + *length,
+					(const uint8_t *)iov[i].iov_base + skip, here)))
+			return false;
+		*length += here;
+		skip = 0;
+	}
+	return true;
+}
+
+ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
+		    const struct socket_address *to, const struct socket_control *control)
+{
+	const struct socket_address *address = NULL;
+	const struct socket_control *with = NULL;
+	size_t total, sent = 0;
+
+	if (!arch_isolation())
+		return enter_socket_send(socket, iov, niov, flags, to, control);
+	if (to) {
+		network_exchange.address = *to;
+		address = &network_exchange.address;
+	}
+	if (control) {
+		if (control->length > EXCHANGE_CONTROL_MAX)
+			return -ENOBUFS;
+		begin_control(control);
+		memcpy(network_exchange.control_data, control->data, control->length);
+		with = &network_exchange.control;
+	}
+	total = length_of(iov, niov);
+	do {
+		size_t length;
+		bool there = gather(iov, niov, sent, &length);
+		bool more = sent + length < total;
+		ssize_t result;
+
+		/* A datagram goes as a whole or not at all. */
+		if (socket_is_datagram(socket) && (!there || more))
+			return there ? -EMSGSIZE : -EFAULT;
+		if (!there && !length)
+			return sent ? (ssize_t)sent : -EFAULT;
+		network_exchange.iov = (struct iovec){ network_data, length };
+		result = enter_socket_send(socket, &network_exchange.iov, 1,
+					   more ? flags | MSG_MORE : flags, address, with);
+		if (result < 0)
+			return sent ? (ssize_t)sent : result;
+		sent += min((size_t)result, length);
+		if ((size_t)result < length)
+			break;
+	} while (sent < total);
+	return (ssize_t)sent;
+}
+
+/* ---- texts ---- */
+
+unsigned network_resolv_conf(char text[RESOLV_CONF_MAX])
+{
+	unsigned length = enter_network_resolv_conf((char *)network_data);
+
+	length = min(length, RESOLV_CONF_MAX + 0u);
+	memcpy(text, network_data, length);
+	return length;
+}
+
+unsigned network_hosts(char text[HOSTS_MAX], const char *name)
+{
+	char *copy = (char *)network_data + HOSTS_MAX;
+	unsigned length;
+
+	memcpy(copy, name, strlen(name) + 1);
+	length = enter_network_hosts((char *)network_data, copy);
+	length = min(length, HOSTS_MAX + 0u);
+	memcpy(text, network_data, length);
+	return length;
+}

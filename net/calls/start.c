@@ -1,0 +1,46 @@
+/*
+ * The network's place among a core's work.
+ */
+#include "arch/arch.h"
+#include "lavra/console.h"
+#include "lavra/counters.h"
+#include "net/calls/restart.h"
+#include "net/domain/poll.h"
+#include "net/net.h"
+#include "sched/thread.h"
+#include "smp/mailbox.h"
+
+static bool poll(void)
+{
+	if (likely(!arch_network_is_down()))
+		return network_poll();
+	network_begin_anew();
+	return true;
+}
+
+static bool prepare_sleep(void)
+{
+	return !arch_network_is_down() && network_prepare_sleep() && !arch_network_is_down();
+}
+
+static struct poller network_poller = {
+	.poll = poll,
+	.prepare_sleep = prepare_sleep,
+	.awake = network_awake,
+	.deadline_ns = &network_timer_next_ns,
+};
+
+void network_start(void)
+{
+	network_init();
+	mailbox_set_domain(network_text_start, network_text_end, network_run);
+	counters_add_domain(&network_counters);
+	core_add_poller(&network_poller);
+}
+
+void network_start_core(void)
+{
+	network_init_core();
+	if (arch_isolation() && arch_network_start_core() != 0)
+		panic("no memory for the network's stack");
+}

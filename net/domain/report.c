@@ -1,0 +1,36 @@
+/*
+ * The network's kprintf() and panic(), by the kernel's names (net/domain.mk): the text is made here, and
+ * printed by the kernel.
+ */
+#include "lavra/console.h"
+#include "net/domain/services.h"
+
+#include <stdarg.h>
+
+static void print(char *text, const char *format, va_list arguments)
+{
+	kvsnprintf(text, NETWORK_TEXT_MAX, format, arguments);
+}
+
+void kprintf(const char *format, ...)
+{
+	char text[NETWORK_TEXT_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	print(text, format, arguments);
+	va_end(arguments);
+	say(text);
+}
+
+void panic(const char *format, ...)
+{
+	char text[NETWORK_TEXT_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	print(text, format, arguments);
+	va_end(arguments);
+	die(text);
+	__builtin_trap();
+}
