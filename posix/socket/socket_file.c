@@ -163,7 +163,7 @@ static long open_port(void *argument)
 		return NOT_HERE;
 	if (socket_peer_address(file->socket, &peer) != 0)
 		return -ENOTCONN;
-	port = socket_port_open(&file->file, file->socket, call->user);
+	port = socket_port_open(&file->file, file->socket);
 	if (!port)
 		return -ENOMEM;
 	/* Release: pairs with the acquire in socket_file_port(). */
@@ -172,12 +172,10 @@ static long open_port(void *argument)
 	return 0;
 }
 
-/* This core is home and has the user's end: back to direct use if it can be. */
-static bool close_port(struct file *file)
+/* Back to direct use if only home has used the port for a while, and it can be. */
+static bool close_port(struct file *file, struct socket_port *port)
 {
-	struct socket_port *port = socket_file_port(file);
-
-	if (!socket_port_dissolve(port))
+	if (!socket_port_wants_home(port) || !socket_port_dissolve(port))
 		return false;
 	__atomic_store_n(&container_of(file, struct socket_file, file)->port, NULL,
 			 __ATOMIC_RELEASE);
@@ -186,19 +184,17 @@ static bool close_port(struct file *file)
 	return true;
 }
 
-/* Have the user's end of the port on this core; makes it if there is none. NULL: the socket is used
- * at home. Thread context; the caller holds a reference. */
+/* The port; makes it if there is none. NULL: the socket is used at home. Thread context; the caller
+ * holds a reference. */
 static struct socket_port *reach(struct file *file)
 {
 	for (;;) {
 		struct port_call call = { .file = file, .user = this_core };
+		struct socket_port *port = socket_file_port(file);
 		long result;
 
-		if (socket_port_take(file)) {
-			if (file->home == this_core && close_port(file))
-				return NULL;
-			return socket_file_port(file);
-		}
+		if (port)
+			return close_port(file, port) ? NULL : port;
 		if (file->home == this_core)
 			return NULL;
 		result = file_call(file, open_port, &call);
@@ -216,7 +212,7 @@ static long receive_at_home(void *argument)
 	struct port_call *call = argument;
 	struct socket_port *port = socket_file_port(call->file);
 
-	if (!port || socket_port_user(port) != call->user)
+	if (!port)
 		return NOT_HERE;
 	if (!(call->flags & (MSG_OOB | MSG_ERRQUEUE)) && !socket_port_flush_received(port))
 		return NOT_HERE;
@@ -229,7 +225,7 @@ static long send_at_home(void *argument)
 	struct port_call *call = argument;
 	struct socket_port *port = socket_file_port(call->file);
 
-	if (!port || socket_port_user(port) != call->user)
+	if (!port)
 		return NOT_HERE;
 	if (!socket_port_flush_sent(port))
 		return socket_port_is_shut(port) ? -EPIPE : -EAGAIN;
@@ -267,24 +263,24 @@ static ssize_t socket_file_write_here(struct file *file, const struct iovec *iov
 	return transfer_here(file, socket_port_send, send_at_home, iov, niov, 0);
 }
 
-/* The port, if this core has the user's end. */
-static inline struct socket_port *own_port(struct file *file)
+/* The port, if there is one that stays. */
+static inline struct socket_port *open_port_of(struct file *file)
 {
 	struct socket_port *port = socket_file_port(file);
 
-	return likely(port && socket_port_user(port) == this_core) ? port : NULL;
+	return likely(port && !socket_port_wants_home(port)) ? port : NULL;
 }
 
 static ssize_t socket_file_read_remote(struct file *file, const struct iovec *iov, unsigned niov)
 {
-	struct socket_port *port = own_port(file);
+	struct socket_port *port = open_port_of(file);
 
 	return port ? socket_port_receive(port, iov, niov, 0) : NOT_TRIED;
 }
 
 static ssize_t socket_file_write_remote(struct file *file, const struct iovec *iov, unsigned niov)
 {
-	struct socket_port *port = own_port(file);
+	struct socket_port *port = open_port_of(file);
 
 	return port ? socket_port_send(port, iov, niov, 0) : NOT_TRIED;
 }
@@ -328,7 +324,7 @@ static long send_directly(struct file *file, void *argument)
 ssize_t socket_file_receive(struct file *file, struct socket_message *message)
 {
 	bool nonblocking = message_is_nonblocking(file, message);
-	struct socket_port *port = own_port(file);
+	struct socket_port *port = open_port_of(file);
 	ssize_t result = NOT_TRIED;
 
 	if (message->address)
@@ -349,7 +345,7 @@ ssize_t socket_file_receive(struct file *file, struct socket_message *message)
 
 ssize_t socket_file_send(struct file *file, struct socket_message *message)
 {
-	struct socket_port *port = own_port(file);
+	struct socket_port *port = open_port_of(file);
 	ssize_t result = NOT_TRIED;
 
 	if (port)

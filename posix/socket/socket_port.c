@@ -12,6 +12,7 @@
 #include "sched/timer.h"
 
 #include <ck_pr.h>
+#include <ck_spinlock.h>
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -26,6 +27,9 @@
 #define READABLE (EPOLLIN | EPOLLRDNORM)
 #define WRITABLE (EPOLLOUT | EPOLLWRNORM)
 
+/* A port goes when so many uses in a row were home's own: one that several cores use in turns stays. */
+#define USES_AT_HOME 64u
+
 /* A closed connection that does not get rid of what was sent is given up: as long as net/ gives one
  * that has all of it (net/flow.c). */
 #define LINGER_NS (60 * NS_PER_S)
@@ -35,8 +39,10 @@ struct socket_port {
 	/* Home writes, any core reads. */
 	uint32_t state CACHE_ALIGNED; /* ENDED bits as far as they are true, SENDS_ENDED */
 	bool more_waits; /* the ring of received data was full, and there is more */
-	/* The user's core writes. */
-	core_id_t user CACHE_ALIGNED;
+	/* The user's end, and what it has noted. Who holds the lock has it. */
+	ck_spinlock_t lock CACHE_ALIGNED;
+	unsigned uses_at_home; /* in a row */
+	bool dissolved; /* nobody finds the port any more */
 	struct byte_ring *received; /* its end of the two rings */
 	struct byte_ring *to_send;
 	bool wants_room; /* a writer found the ring full: tell when there is room. Any core sets it */
@@ -293,7 +299,7 @@ static void begin_pumping(void)
 
 /* ---- at home: the ends ---- */
 
-struct socket_port *socket_port_open(struct file *file, struct socket *socket, core_id_t user)
+struct socket_port *socket_port_open(struct file *file, struct socket *socket)
 {
 	struct socket_port *port = object_alloc_zeroed(sizeof(*port));
 
@@ -311,7 +317,7 @@ struct socket_port *socket_port_open(struct file *file, struct socket *socket, c
 	port->view = (struct file_view){ view_events, view_release };
 	port->to_receive = port->received;
 	port->to_send = port->sent;
-	port->user = user;
+	ck_spinlock_init(&port->lock);
 	port->file = file;
 	port->socket = socket;
 	port->references = 1;
@@ -364,15 +370,29 @@ bool socket_port_is_shut(const struct socket_port *port)
 	return port->shut;
 }
 
+bool socket_port_wants_home(const struct socket_port *port)
+{
+	return port->file->home == this_core &&
+	       __atomic_load_n(&port->uses_at_home, __ATOMIC_RELAXED) >= USES_AT_HOME;
+}
+
 bool socket_port_dissolve(struct socket_port *port)
 {
+	bool unused;
+
 	assert_on_core(port->file->home);
 	/* Somebody watches by its view. */
 	if (__atomic_load_n(&port->references, __ATOMIC_RELAXED) != 1)
 		return false;
 	pump(port);
-	if (!byte_ring_is_empty(received_of(port)) || !sent_is_empty(port) ||
-	    port->shut != port->shut_done)
+	if (port->shut != port->shut_done)
+		return false;
+	/* Who comes later finds it dissolved, and looks for the port again. */
+	ck_spinlock_lock(&port->lock);
+	unused = byte_ring_is_empty(port->received) && sent_is_empty(port);
+	port->dissolved = unused;
+	ck_spinlock_unlock(&port->lock);
+	if (!unused)
 		return false;
 	port->finished = true;
 	list_remove(&port->pump_link);
@@ -426,12 +446,6 @@ void socket_port_close(struct socket_port *port)
 
 /* ---- the user's core ---- */
 
-core_id_t socket_port_user(const struct socket_port *port)
-{
-	/* Only a message, handled at a safe point, takes the end away from the core that has it. */
-	return __atomic_load_n(&port->user, __ATOMIC_RELAXED);
-}
-
 static inline uint32_t state_of(const struct socket_port *port)
 {
 	/* Pairs with the release in publish_state(). */
@@ -456,47 +470,33 @@ static void tell_home(struct socket_port *port)
 	}
 }
 
-struct take_call {
-	struct file *file;
-	core_id_t to;
-};
-
-/* On the core that has the user's end. */
-static long give_away(void *argument)
+/* The user's end is this core's until it is let go: false if the port is no more. */
+static bool hold(struct socket_port *port)
 {
-	struct take_call *call = argument;
-	struct socket_port *port = socket_file_port(call->file);
+	unsigned uses;
 
-	if (port && port->user == this_core)
-		__atomic_store_n(&port->user, call->to, __ATOMIC_RELAXED);
-	return 0;
-}
-
-bool socket_port_take(struct file *file)
-{
-	for (;;) {
-		struct socket_port *port = socket_file_port(file);
-		struct take_call call = { file, this_core };
-		core_id_t user;
-
-		if (!port)
-			return false;
-		user = socket_port_user(port);
-		if (user == this_core)
-			return true;
-		core_call(user, give_away, &call);
+	ck_spinlock_lock(&port->lock);
+	if (unlikely(port->dissolved)) {
+		ck_spinlock_unlock(&port->lock);
+		return false;
 	}
+	uses = port->file->home == this_core ? port->uses_at_home + 1 : 0;
+	if (uses != port->uses_at_home)
+		__atomic_store_n(&port->uses_at_home, uses, __ATOMIC_RELAXED);
+	return true;
 }
 
-ssize_t socket_port_receive(struct socket_port *port, const struct iovec *iov, unsigned niov,
-			    int flags)
+static void let_go(struct socket_port *port)
+{
+	ck_spinlock_unlock(&port->lock);
+}
+
+/* With the lock. *tell: home shall be told. */
+static ssize_t take_received(struct socket_port *port, const struct iovec *iov, unsigned niov,
+			     int flags, bool *tell)
 {
 	ssize_t done;
 
-	if (flags & (MSG_OOB | MSG_ERRQUEUE))
-		return -EXDEV;
-	if (port->file->home == this_core)
-		pump(port);
 again:
 	done = byte_ring_copy_out(&port->received, iov, niov, flags & MSG_PEEK, flags & MSG_TRUNC);
 	if (likely(done != 0)) {
@@ -507,7 +507,7 @@ again:
 		if (unlikely(__atomic_load_n(&port->more_waits, __ATOMIC_RELAXED)) &&
 		    byte_ring_has_room(port->received)) {
 			__atomic_store_n(&port->more_waits, false, __ATOMIC_RELAXED);
-			tell_home(port);
+			*tell = true;
 		}
 		return done;
 	}
@@ -520,21 +520,36 @@ again:
 	return state_of(port) & ENDED ? -EXDEV : -EAGAIN;
 }
 
-ssize_t socket_port_send(struct socket_port *port, const struct iovec *iov, unsigned niov,
-			 int flags)
+ssize_t socket_port_receive(struct socket_port *port, const struct iovec *iov, unsigned niov,
+			    int flags)
 {
-	struct byte_ring *larger;
-	size_t total = 0, done = 0;
-	ssize_t put = 0;
+	bool tell = false;
+	ssize_t done;
 
-	if ((state_of(port) & (EPOLLERR | EPOLLHUP | SENDS_ENDED)) || (flags & MSG_OOB))
+	if (flags & (MSG_OOB | MSG_ERRQUEUE))
 		return -EXDEV;
-	for (unsigned i = 0; i < niov; i++)
-		total += iov[i].iov_len;
-	if (unlikely(port->send_more != ((flags & MSG_MORE) != 0)))
-		__atomic_store_n(&port->send_more, (flags & MSG_MORE) != 0, __ATOMIC_RELAXED);
+	if (port->file->home == this_core)
+		pump(port);
+	if (unlikely(!hold(port)))
+		return -EXDEV;
+	done = take_received(port, iov, niov, flags, &tell);
+	let_go(port);
+	if (unlikely(tell))
+		tell_home(port);
+	return done;
+}
+
+/* With the lock. Returns how much was put into the ring; 0 also if none could be, then *error is set. */
+static size_t put_sent(struct socket_port *port, const struct iovec *iov, unsigned niov,
+		       size_t total, ssize_t *error)
+{
+	size_t done = 0;
+
 	while (done < total) {
-		put = byte_ring_copy_in(port->to_send, iov, niov, done);
+		ssize_t put = byte_ring_copy_in(port->to_send, iov, niov, done);
+		struct byte_ring *larger;
+
+		*error = put < 0 ? put : -EAGAIN;
 		if (unlikely(put < 0))
 			break;
 		done += (size_t)put;
@@ -554,11 +569,28 @@ ssize_t socket_port_send(struct socket_port *port, const struct iovec *iov, unsi
 		if (!byte_ring_room(port->to_send))
 			break;
 	}
+	return done;
+}
+
+ssize_t socket_port_send(struct socket_port *port, const struct iovec *iov, unsigned niov,
+			 int flags)
+{
+	size_t total = 0, done;
+	ssize_t error = 0;
+
+	if ((state_of(port) & (EPOLLERR | EPOLLHUP | SENDS_ENDED)) || (flags & MSG_OOB))
+		return -EXDEV;
+	for (unsigned i = 0; i < niov; i++)
+		total += iov[i].iov_len;
+	if (unlikely(!hold(port)))
+		return -EXDEV;
+	if (unlikely(port->send_more != ((flags & MSG_MORE) != 0)))
+		__atomic_store_n(&port->send_more, (flags & MSG_MORE) != 0, __ATOMIC_RELAXED);
+	done = put_sent(port, iov, niov, total, &error);
+	let_go(port);
 	if (done)
 		tell_home(port);
-	if (done || !total)
-		return (ssize_t)done;
-	return put < 0 ? put : -EAGAIN;
+	return done || !total ? (ssize_t)done : error;
 }
 
 /* ---- any core ---- */

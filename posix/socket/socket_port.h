@@ -2,16 +2,16 @@
  * Socket port: a connection that is used on another core than its home.
  *
  * Two byte rings: what was received travels from the home core to the core of the user, what is to
- * be sent travels back. At home the rings are pumped into and out of the socket; the user's
- * end belongs to one core at a time, port->user, and there receiving, sending and readiness are a look
- * into the rings. A parcel goes home when there is something to do and none is under way; events
+ * be sent travels back. At home the rings are pumped into and out of the socket; at the user's end
+ * receiving, sending and readiness are a look into the rings. A parcel goes home when there is something to do and none is under way; events
  * go to the watches of the file as those of every file.
  *
  * Rules:
  * - A port is made at home and hangs on its file until the file ends, or until the home core
- *   itself uses the connection and finds both rings empty.
- * - The user's end passes from core to core by a message to the one that has it: kernel code is
- *   not preemptible, so at a safe point nobody there is in the middle of something.
+ *   alone has used the connection for a while and finds both rings empty.
+ * - The user's end is whose who holds the port's lock, for as long as a copy takes. Programs may hand
+ *   connections from thread to thread with each request and wait for it without a system call, so
+ *   no other core must be asked: it would answer at its tick.
  * - In the rings are only bytes of a connection in order. What ends it (a FIN that was read up to,
  *   an error, shutdown) is looked up at home, by a call, when the rings are used up.
  */
@@ -23,22 +23,16 @@
 struct socket;
 struct socket_port;
 
-/* At home, for an established connection: its bytes go through rings from now on, `user` has the
- * user's end. NULL without memory. */
-struct socket_port *socket_port_open(struct file *file, struct socket *socket, core_id_t user);
+/* At home, for an established connection: its bytes go through rings from now on. NULL without
+ * memory. */
+struct socket_port *socket_port_open(struct file *file, struct socket *socket);
 
-/* Be the user's end on this core. Thread context; the caller holds a reference on the file. Returns
- * false if the port is gone. */
-bool socket_port_take(struct file *file);
-
-/* The user's core, any context: bytes moved, -EAGAIN, or -EXDEV: ask at home (the rings cannot tell). */
+/* Any core, kernel context; the port is valid until the caller blocks or polls. Bytes moved, -EAGAIN, or
+ * -EXDEV: ask at home (the rings cannot tell, or the port has been dissolved). */
 ssize_t socket_port_receive(struct socket_port *port, const struct iovec *iov, unsigned niov,
 			    int flags);
 ssize_t socket_port_send(struct socket_port *port, const struct iovec *iov, unsigned niov,
 			 int flags);
-/* The core that has the user's end. Any core. */
-core_id_t socket_port_user(const struct socket_port *port);
-
 /* What is true now. Any core. */
 uint32_t socket_port_events(struct socket_port *port);
 /* The same for who may keep it longer than the file: with a reference on the port. At home. */
@@ -52,7 +46,9 @@ bool socket_port_flush_sent(struct socket_port *port);
 /* shutdown(): what was sent before leaves first. */
 int socket_port_shutdown(struct socket_port *port, int how);
 bool socket_port_is_shut(const struct socket_port *port);
-/* The home core has the user's end: back to direct use if the rings are empty. True if it is so. */
+/* Only the home core, which this is, has used it for a while. Any core. */
+bool socket_port_wants_home(const struct socket_port *port);
+/* At home: back to direct use if the rings are empty. True if it is so. */
 bool socket_port_dissolve(struct socket_port *port);
 /* The file ends: closes the socket, at once or when what was sent has left, and frees the file. */
 void socket_port_close(struct socket_port *port);

@@ -1,6 +1,6 @@
 /*
  * Ports under ThreadSanitizer: one thread is the home core with a connection that a model stands for,
- * two are cores that use it in turns, one only looks at its readiness. Every byte must arrive, in
+ * two are cores that both use it, one only looks at its readiness. Every byte must arrive, in
  * order, both ways, and nobody may wait for ever.
  *
  * links: posix/socket/socket_port.c smp/byte_ring.c
@@ -36,10 +36,6 @@
 static struct core_queue {
 	pthread_mutex_t lock;
 	struct parcel *first;
-	void (*function)(void *); /* one call at a time */
-	long (*call)(void *);
-	void *argument;
-	bool done;
 } queues[CORES];
 
 static long objects;
@@ -103,45 +99,18 @@ static void safe_point(void)
 {
 	struct core_queue *queue = &queues[this_core];
 	struct parcel *parcel;
-	long (*call)(void *);
 
 	for (;;) {
 		pthread_mutex_lock(&queue->lock);
 		parcel = queue->first;
 		if (parcel)
 			queue->first = parcel->next;
-		call = queue->call;
-		queue->call = NULL;
 		pthread_mutex_unlock(&queue->lock);
-		if (call) {
-			call(queue->argument);
-			__atomic_store_n(&queue->done, true, __ATOMIC_RELEASE);
-		}
 		if (!parcel)
 			break;
 		__atomic_store_n(&parcel->in_flight, false, __ATOMIC_RELEASE);
 		parcel->handler(parcel);
 	}
-}
-
-/* Only the two users call each other, one at a time. */
-long core_call(core_id_t core, long (*function)(void *), void *argument)
-{
-	struct core_queue *queue = &queues[core];
-
-	if (core == this_core)
-		return function(argument);
-	pthread_mutex_lock(&queue->lock);
-	assert_null(queue->call);
-	queue->argument = argument;
-	__atomic_store_n(&queue->done, false, __ATOMIC_RELAXED);
-	queue->call = function;
-	pthread_mutex_unlock(&queue->lock);
-	while (!__atomic_load_n(&queue->done, __ATOMIC_ACQUIRE)) {
-		safe_point();
-		sched_yield();
-	}
-	return 0;
 }
 
 void core_add_poller(struct poller *poller)
@@ -272,8 +241,7 @@ void file_free(struct file *freed)
 /* ---- the cores ---- */
 
 static struct file_view *view;
-static size_t user_read, user_sent; /* guarded by `turn` */
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static size_t user_read, user_sent; /* guarded by the directions' turns */
 static bool users_done;
 static unsigned user_wrong;
 
@@ -283,7 +251,7 @@ static void *home(void *argument)
 	unsigned random = 1;
 
 	this_core = 0;
-	file.port = socket_port_open(&file.file, NULL, 1);
+	file.port = socket_port_open(&file.file, NULL);
 	view = socket_port_view(file.port);
 	pthread_barrier_wait(begun);
 	while (!__atomic_load_n(&users_done, __ATOMIC_ACQUIRE)) {
@@ -335,71 +303,88 @@ static void wait_for_news(unsigned seen)
 	}
 }
 
-static bool use_it_once(unsigned random)
+/* True if there is no need to wait. Readers are slower than the peer, so that the ring gets full. */
+static bool read_once(unsigned random)
 {
-	struct socket_port *port;
+	struct socket_port *port = socket_file_port(&file.file);
 	uint8_t bytes[2500];
-	struct iovec iov[2] = { { bytes, (random >> 8) % 300 }, { bytes + 300, 2200 } };
-	bool moved = false;
+	size_t first = (random >> 8) % 300;
+	struct iovec iov[2] = { { bytes, first }, { bytes + 300, 2200 } };
+	bool takes = random & 1 << 20;
 	ssize_t n;
 
-	assert_true(socket_port_take(&file.file));
-	port = socket_file_port(&file.file);
-	/* Readers are slower than the peer, so that the ring gets full. */
-	if (user_read < STREAM && random % 8) {
-		moved = true;
-		sched_yield();
-	} else if (user_read < STREAM) {
-		n = socket_port_receive(port, iov, 2, random & 1 << 20 ? 0 : MSG_PEEK);
-		for (ssize_t i = 0; i < n; i++) {
-			size_t first = iov[0].iov_len;
-
-			user_wrong +=
-			    bytes[(size_t)i < first ? (size_t)i : 300 + (size_t)i - first] !=
-			    to_user(user_read + (size_t)i);
-		}
-		if (n > 0 && random & 1 << 20)
-			user_read += (size_t)n;
-		moved |= n > 0;
-	}
-	if (user_sent < SENT) {
-		size_t length = min((size_t)(random >> 5) % 2200 + 1, SENT - user_sent);
-
-		for (size_t i = 0; i < length; i++)
-			bytes[i] = from_user(user_sent + i);
-		iov[0] = (struct iovec){ bytes, length };
-		n = socket_port_send(port, iov, 1, 0);
-		assert_true(n > 0 || n == -EAGAIN);
-		if (n > 0)
-			user_sent += (size_t)n;
-		moved |= n > 0;
-	}
-	return moved;
+	if (user_read == STREAM || random % 8)
+		return true;
+	n = socket_port_receive(port, iov, 2, takes ? 0 : MSG_PEEK);
+	for (ssize_t i = 0; i < n; i++)
+		user_wrong += bytes[(size_t)i < first ? (size_t)i : 300 + (size_t)i - first] !=
+			      to_user(user_read + (size_t)i);
+	if (n > 0 && takes)
+		user_read += (size_t)n;
+	return n > 0;
 }
+
+static bool send_once(unsigned random)
+{
+	struct socket_port *port = socket_file_port(&file.file);
+	uint8_t bytes[2500];
+	size_t length = min((size_t)(random >> 5) % 2200 + 1, SENT - user_sent);
+	struct iovec iov = { bytes, length };
+	ssize_t n;
+
+	if (!length)
+		return true;
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = from_user(user_sent + i);
+	n = socket_port_send(port, &iov, 1, 0);
+	assert_true(n > 0 || n == -EAGAIN);
+	if (n > 0)
+		user_sent += (size_t)n;
+	return n > 0;
+}
+
+static bool all_is_read(void)
+{
+	return user_read == STREAM;
+}
+
+static bool all_is_sent(void)
+{
+	return user_sent == SENT;
+}
+
+/* Each direction is one user's at a time, so that there is an order; both directions are used at once. */
+static struct direction {
+	pthread_mutex_t turn;
+	bool (*once)(unsigned random);
+	bool (*all)(void);
+} directions[2] = { { PTHREAD_MUTEX_INITIALIZER, read_once, all_is_read },
+		    { PTHREAD_MUTEX_INITIALIZER, send_once, all_is_sent } };
 
 static void *user(void *argument)
 {
 	unsigned random = (unsigned)(size_t)argument * 7919;
+	bool done[2] = { false, false };
 
 	this_core = (core_id_t)(size_t)argument;
-	for (;;) {
+	while (!done[0] || !done[1]) {
 		unsigned seen = __atomic_load_n(&told, __ATOMIC_ACQUIRE);
-		bool moved, done;
+		unsigned which;
+		bool moved;
 
 		random = random * 1103515245 + 12345;
-		while (pthread_mutex_trylock(&turn) != 0) {
-			safe_point();
-			sched_yield();
+		which = random >> 24 & 1;
+		if (pthread_mutex_trylock(&directions[which].turn) == 0) {
+			moved = directions[which].once(random);
+			done[which] = directions[which].all();
+			pthread_mutex_unlock(&directions[which].turn);
+			if (!moved && !done[which])
+				wait_for_news(seen);
 		}
-		done = user_read == STREAM && user_sent == SENT;
-		moved = !done && use_it_once(random);
-		pthread_mutex_unlock(&turn);
-		if (done)
-			return NULL;
-		if (!moved)
-			wait_for_news(seen);
 		safe_point();
+		sched_yield();
 	}
+	return NULL;
 }
 
 static void *look(void *argument)
@@ -432,7 +417,6 @@ static void both_streams_arrive(void **state)
 	pthread_create(&threads[1], NULL, user, (void *)1);
 	pthread_create(&threads[2], NULL, user, (void *)2);
 	pthread_create(&threads[3], NULL, look, NULL);
-	/* A user that is done must still answer the other: it gave its end away, or keeps it. */
 	pthread_join(threads[1], NULL);
 	pthread_join(threads[2], NULL);
 	__atomic_store_n(&users_done, true, __ATOMIC_RELEASE);
