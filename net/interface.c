@@ -304,7 +304,7 @@ static void handed_frame_sent(void *argument)
 
 static void frame_queued(void)
 {
-	if (++unkicked >= KICK_AFTER) {
+	if (++unkicked >= KICK_AFTER || unlikely(core_computes)) {
 		unkicked = 0;
 		virtio_net_kick(own_queue);
 	}

@@ -14,7 +14,11 @@
 CORE_LOCAL volatile bool poll_wanted;
 CORE_LOCAL uint64_t poll_ns;
 
+CORE_LOCAL bool core_computes;
+
 static CORE_LOCAL bool polling;
+static CORE_LOCAL bool watching; /* sources interrupt, for core_watch() */
+static CORE_LOCAL uint64_t called_ns; /* the last pass that a thread made by calling the kernel */
 
 static READ_MOSTLY struct poller *pollers;
 static READ_MOSTLY bool never_halt;
@@ -55,6 +59,18 @@ uint64_t core_next_deadline(void)
 	return next;
 }
 
+/* Sources do not interrupt any more: those up to `last`, or all. */
+static void sources_quiet(const struct poller *last)
+{
+	for (struct poller *poller = pollers; poller; poller = poller->next) {
+		if (poller->awake)
+			poller->awake();
+		if (poller == last)
+			break;
+	}
+	mailbox_awake();
+}
+
 bool core_poll(void)
 {
 	bool worked;
@@ -66,6 +82,15 @@ bool core_poll(void)
 	poll_wanted = false;
 	counters.polls++;
 	poll_ns = clock_ns();
+	core_computes = false;
+	if (unlikely(watching)) {
+		watching = false;
+		sources_quiet(NULL);
+	}
+	if (current != idle_thread)
+		called_ns = poll_ns;
+	if (unlikely(mailbox_posted_to | addressees))
+		hurry_addressees();
 	worked = mailbox_drain() != 0;
 	worked |= timers_run(poll_ns) != 0;
 	for (struct poller *poller = pollers; poller; poller = poller->next)
@@ -76,23 +101,30 @@ bool core_poll(void)
 	return worked;
 }
 
-#define AWAY_NS (100 * NS_PER_US)
-
-bool core_is_away(core_id_t core)
-{
-	uint64_t seen_ns = __atomic_load_n(core_local_of(core, poll_ns), __ATOMIC_RELAXED);
-
-	return (int64_t)(clock_ns() - seen_ns) > (int64_t)AWAY_NS && !mailbox_owner_sleeps(core);
-}
+/* ---- waiting for interrupts ---- */
 
 /*
- * Nothing is lost between the last look and the halt: interrupts are off from before the look,
- * every source is first told to interrupt and then looked at, and an interrupt that is pending when
- * arch_wait_for_interrupt() enables them ends the halt.
+ * Interrupts off. Every source is told to interrupt, and then looked at, so that nothing is lost between
+ * the last look and what comes then. False if one has work: then none interrupts.
  */
+static bool sources_interrupt(void)
+{
+	if (!mailbox_prepare_sleep())
+		return false;
+	for (struct poller *poller = pollers; poller; poller = poller->next)
+		if (poller->prepare_sleep && !poller->prepare_sleep()) {
+			sources_quiet(poller);
+			return false;
+		}
+	if (!poll_wanted)
+		return true;
+	sources_quiet(NULL);
+	return false;
+}
+
+/* An interrupt that is pending when arch_wait_for_interrupt() enables them ends the halt. */
 void idle_wait(void)
 {
-	struct poller *poller;
 	uint64_t halted_ns = 0;
 
 	assert(!polling);
@@ -103,16 +135,9 @@ void idle_wait(void)
 	/* It may be long until this core allocates again. */
 	object_collect();
 	arch_irq_disable();
-	if (!mailbox_prepare_sleep()) {
-		arch_irq_enable();
-		return;
-	}
-	for (poller = pollers; poller; poller = poller->next)
-		if (poller->prepare_sleep && !poller->prepare_sleep())
-			break;
-	if (!poller && !poll_wanted) {
+	if (sources_interrupt()) {
 		uint64_t before = clock_ns();
-		uint64_t wake_ns = core_next_deadline();
+		uint64_t wake_ns = min(core_next_deadline(), hurry_next());
 
 		/* What we deferred is released when other cores have passed a safe point: look again. */
 		if (epoch_is_pending())
@@ -125,16 +150,31 @@ void idle_wait(void)
 			tick_idle_leave();
 			halted_ns = clock_ns() - before;
 		}
+		sources_quiet(NULL);
 	}
-	/* `poller` is the one that refused: those after it were not told. */
-	for (struct poller *told = pollers; told; told = told->next) {
-		if (told->awake)
-			told->awake();
-		if (told == poller)
-			break;
-	}
-	mailbox_awake();
 	arch_irq_enable();
 	counters.idle_ns += halted_ns;
 	account_idle(halted_ns);
+}
+
+/* From when on an application is taken for one that computes, and how long it is left alone after a pass
+ * that found work, so that a flood does not keep it from ever going on. */
+#define COMPUTES_NS NS_PER_MS
+#define LEFT_ALONE_NS (100 * NS_PER_US)
+
+bool core_is_uncalled(void)
+{
+	return poll_ns - called_ns >= COMPUTES_NS;
+}
+
+/* Interrupts are off until the application runs: one that comes meanwhile interrupts it. */
+void core_watch(bool worked)
+{
+	if (!core_is_uncalled())
+		return;
+	core_computes = true;
+	arch_irq_disable();
+	watching = !worked && sources_interrupt();
+	if (!watching)
+		tick_within(LEFT_ALONE_NS);
 }

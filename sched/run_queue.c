@@ -139,10 +139,16 @@ void idle_loop(void)
 			leaver_act(left, leaver_argument);
 		}
 		worked = core_poll();
+		/* Who knows when the next pass comes? What this one has sent leaves with it. */
+		if (worked && core_is_uncalled())
+			worked = core_poll();
 		next = run_queue_next();
 		if (next) {
 			tick_arm();
+			if (next->context.preempted)
+				core_watch(worked);
 			switch_to(next);
+			arch_irq_enable();
 		} else if (!worked) {
 			idle_wait();
 		}

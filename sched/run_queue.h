@@ -60,11 +60,25 @@ void thread_obey_affinity(void);
 
 /* Halt until an interrupt, unless there is work after all. */
 void idle_wait(void);
+/* No thread has called the kernel, so as to make a pass, for long. */
+bool core_is_uncalled(void);
+/* A preempted application is about to continue after a pass that `worked`: if it has not called the
+ * kernel for long, work interrupts it from now on. Interrupts may be off afterwards. */
+void core_watch(bool worked);
+
+/* hurry.c: a pass begins, at poll_ns. */
+void hurry_addressees(void);
+/* The core is about to halt: when it must look again at those it has sent something (UINT64_MAX: never). */
+uint64_t hurry_next(void);
+/* The cores that are waited for. */
+extern CORE_LOCAL uint64_t addressees;
 /* The idle thread's life, from the top of its stack. */
 void idle_loop(void) __attribute__((noreturn));
 
 /* The timer hardware (tick.c): application code is about to run, interrupt it in time. */
 void tick_arm(void);
+/* ... after the pass at poll_ns by so much at the latest. */
+void tick_within(uint64_t ns);
 /* The core is about to halt (interrupts off), until `wake_ns` at the latest (UINT64_MAX: for ever). */
 void tick_idle_enter(uint64_t wake_ns);
 void tick_idle_leave(void);

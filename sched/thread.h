@@ -191,9 +191,14 @@ uint64_t thread_affinity(int tid);
 bool core_poll(void);
 
 /* Has `core` not looked at its work for a while, without being asleep? Then it runs application code,
- * and would look at the next message at its tick, milliseconds later: who does not want to wait for
- * that interrupts it after posting (arch_send_ipi). A hint. Any core, kernel context. */
+ * and would look at the next message when this core sees to that (sched/hurry.c), or at its tick: who
+ * does not want to wait for that asks before posting and interrupts it afterwards (arch_send_ipi). True
+ * once for each time that it is away. A hint. Any core, kernel context. */
 bool core_is_away(core_id_t core);
+
+/* Application code runs on this core that has not called the kernel for a while: what is sent is told to
+ * the device at once, since nobody knows when the next pass comes. */
+extern CORE_LOCAL bool core_computes;
 
 /* Add a source of work. `poll` returns true if it did something. `prepare_sleep` enables the source's
  * interrupt and returns false if work is waiting after all (then the core does not halt); `awake`

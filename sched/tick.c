@@ -30,6 +30,11 @@ void tick_arm(void)
 	arm_no_later_than(min(deadline, tick));
 }
 
+void tick_within(uint64_t ns)
+{
+	arm_no_later_than(poll_ns + ns);
+}
+
 void tick_idle_enter(uint64_t wake_ns)
 {
 	halting = true;

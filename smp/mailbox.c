@@ -39,6 +39,8 @@ static READ_MOSTLY struct {
 	void (*run)(void (*handler)(void *argument), void *argument);
 } other_domain;
 
+CORE_LOCAL uint64_t mailbox_posted_to;
+
 int mailbox_init(void)
 {
 	for (core_id_t core = 0; core < ncores; core++) {
@@ -66,6 +68,8 @@ int mailbox_put(core_id_t core, void (*handler)(void *), void *argument)
 	if (__atomic_load_n(&mailbox->sleeping, __ATOMIC_RELAXED) &&
 	    __atomic_exchange_n(&mailbox->sleeping, false, __ATOMIC_RELAXED))
 		arch_send_ipi(core); /* one poster of a sleep interrupts, not each */
+	else if (core != this_core)
+		mailbox_posted_to |= 1ull << core;
 	return 0;
 }
 

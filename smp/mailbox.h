@@ -4,7 +4,8 @@
  * Each core owns one mailbox, a bounded multi-producer, single-consumer ring. Any core
  * may post; only the owner drains, in core_poll(). Posting never blocks and never
  * allocates: a full mailbox is an error that the poster handles. The owner is
- * interrupted only if it sleeps. Messages of one poster arrive in order.
+ * interrupted only if it sleeps, or runs application code for long. Messages of one poster arrive
+ * in order.
  */
 #pragma once
 
@@ -48,12 +49,17 @@ bool parcels_wait(void);
  * number of messages handled. */
 unsigned mailbox_drain(void);
 
+/* The cores that were sent something and not interrupted for it, since this was cleared last. The
+ * scheduler sees to it that they look (sched/hurry.c). */
+extern CORE_LOCAL uint64_t mailbox_posted_to;
+
 /* Is something waiting? Owning core, any context. */
 bool mailbox_is_empty(void);
 
 /*
  * Sleeping. The owner calls mailbox_prepare_sleep() with interrupts off; if it returns true nothing
- * was waiting and posters will interrupt from now on; then it halts and calls mailbox_awake().
+ * was waiting and posters will interrupt from now on; then it halts, or runs an application that does
+ * not call the kernel, and calls mailbox_awake().
  */
 bool mailbox_prepare_sleep(void);
 /* Does `core` sleep, so that the next poster interrupts it? A hint. Any core. */

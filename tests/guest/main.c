@@ -12,6 +12,7 @@
 extern const struct test_case *const test_cases_start[], *const test_cases_end[]; /* image.ld */
 
 const char *test_skip_reason;
+int test_cores;
 
 /* Failed checks of the running case; kernel tests count here, too. */
 atomic_int test_failures;
@@ -73,6 +74,7 @@ int main(int argc, char **argv)
 	memcpy(tests, test_cases_start, count * sizeof(*tests));
 	qsort(tests, count, sizeof(*tests), compare);
 	sched_getaffinity(0, sizeof(all_cores), &all_cores);
+	test_cores = CPU_COUNT(&all_cores);
 	for (const struct test_case **test = tests; test < tests + count; test++) {
 		full_name(name, sizeof(name), *test);
 		if (!is_wanted(name, argc, argv))

@@ -35,6 +35,9 @@ void kernel_test_failed(const char *file, int line, const char *what, long long 
 /* Why the running case cannot run here, or NULL. */
 extern const char *test_skip_reason;
 
+/* How many cores there are; sysconf() tells how many the caller may run on. */
+extern int test_cores;
+
 /* Pointers, so that the section is an array whatever the structure's alignment is. */
 #define TEST_CASE(function, in_kernel)                                                             \
 	static void function(void);                                                                \
