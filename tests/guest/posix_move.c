@@ -15,17 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int ncores(void)
-{
-	return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
 static void pin(int core)
 {
 	cpu_set_t cores;
 
 	CPU_ZERO(&cores);
-	CPU_SET(core % ncores(), &cores);
+	CPU_SET(core % test_cores, &cores);
 	CHECK_EQ(sched_setaffinity(0, sizeof(cores), &cores), 0);
 }
 
@@ -169,7 +164,7 @@ static void *ask(void *argument)
 
 TEST(connections_move_to_the_worker_that_watches_them)
 {
-	int listener = listen_on(7401, 0), n = ncores() < 4 ? ncores() : 4;
+	int listener = listen_on(7401, 0), n = test_cores < 4 ? test_cores : 4;
 	pthread_t threads[4], clients[CLIENTS];
 	struct worker workers[4];
 	long moved = counted("connections_moved");
@@ -377,7 +372,7 @@ TEST(one_thread_takes_from_the_queues_of_all_cores)
 	struct pollfd entry = { listener, POLLIN, 0 };
 
 	/* Who asks on another core makes connections wait where they come. */
-	for (int i = 0; i < ncores() && i < 4; i++) {
+	for (int i = 0; i < test_cores && i < 4; i++) {
 		pin(i);
 		errno = 0;
 		CHECK(accept(listener, NULL, NULL) == -1 && errno == EAGAIN);

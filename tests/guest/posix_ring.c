@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,17 +20,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static int ncores(void)
-{
-	return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
 static void pin(int core)
 {
 	cpu_set_t cores;
 
 	CPU_ZERO(&cores);
-	CPU_SET(core % ncores(), &cores);
+	CPU_SET(core % test_cores, &cores);
 	CHECK_EQ(sched_setaffinity(0, sizeof(cores), &cores), 0);
 }
 
@@ -387,8 +383,8 @@ static void talk_on(int core_a, int core_b, int moves_to)
 
 TEST(streams_between_all_cores_are_complete)
 {
-	for (int a = 0; a < ncores() && a < 4; a++)
-		talk_on(a, (a + 1) % ncores(), -1);
+	for (int a = 0; a < test_cores && a < 4; a++)
+		talk_on(a, (a + 1) % test_cores, -1);
 	talk_on(1, 0, -1);
 }
 
@@ -462,6 +458,111 @@ TEST(two_cores_use_a_connection_in_turns)
 	CHECK_EQ(at[0], STREAM);
 	CHECK_EQ(at[1], STREAM);
 	close_connection(&c);
+}
+
+/* ---- handed on by threads that spin ---- */
+
+/* As Redis does with its I/O threads: who has handed a connection on waits in a loop that never calls the
+ * kernel, and has it back. */
+struct relay {
+	int fd;
+	atomic_int turn; /* 0: the first thread's, 1: the other's, 2: the end */
+	atomic_uint failed;
+};
+
+static void one_byte_each_way(struct relay *relay)
+{
+	char byte = 'x';
+
+	if (write(relay->fd, &byte, 1) != 1 || read(relay->fd, &byte, 1) != 1)
+		atomic_fetch_add(&relay->failed, 1);
+}
+
+static void *relay_on_core_1(void *argument)
+{
+	struct relay *relay = argument;
+	int turn;
+
+	pin(1);
+	while ((turn = atomic_load(&relay->turn)) != 2) {
+		if (turn != 1)
+			continue;
+		one_byte_each_way(relay);
+		atomic_store(&relay->turn, 0);
+	}
+	return NULL;
+}
+
+/* A line with the columns' names, then one for each core. */
+static long messages_to_core_1(void)
+{
+	char text[4096], *name, *at = text;
+	int fd = open("/proc/lavra/cores", O_RDONLY);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	name = strstr(text, " messages ");
+	for (int line = 0; at && line < 2; line++)
+		at = strchr(at + 1, '\n');
+	for (const char *p = text; at && name && p <= name; p++)
+		if (*p == ' ')
+			at = strchr(at + 1, ' ');
+	return at && name ? atol(at) : -1;
+}
+
+/* `alone`: how often in each round the first thread uses it on its own; its home is there. Returns how
+ * many messages the other core was sent. */
+static long hand_on(unsigned rounds, unsigned alone)
+{
+	static char bytes[8000];
+	unsigned uses = rounds * (alone + 1);
+	long messages;
+	struct connection c;
+	struct relay relay = { 0 };
+	pthread_t thread;
+
+	open_connection(&c, 0, 0);
+	pin(0);
+	CHECK_EQ(write(c.a, bytes, uses), uses);
+	CHECK_EQ(wait_for(c.b, POLLIN), POLLIN);
+	relay.fd = c.b;
+	pthread_create(&thread, NULL, relay_on_core_1, &relay);
+	messages = messages_to_core_1();
+	for (unsigned i = 0; i < rounds; i++) {
+		atomic_store(&relay.turn, 1);
+		while (atomic_load(&relay.turn) != 0)
+			;
+		for (unsigned j = 0; j < alone; j++)
+			one_byte_each_way(&relay);
+	}
+	messages = messages_to_core_1() - messages;
+	atomic_store(&relay.turn, 2);
+	pthread_join(thread, NULL);
+	CHECK_EQ(atomic_load(&relay.failed), 0);
+	CHECK(read_all(c.a, bytes, uses));
+	close_connection(&c);
+	return messages;
+}
+
+TEST(threads_that_spin_hand_a_connection_on)
+{
+	if (test_cores < 2) {
+		test_skip_reason = "needs two cores";
+		return;
+	}
+	/* It would answer at its tick. The few are the thread's own coming. */
+	CHECK(hand_on(200, 1) < 20);
+}
+
+/* It goes back to direct use at home, and into rings again, while the other thread may be looking. */
+TEST(a_connection_goes_in_and_out_of_rings)
+{
+	if (test_cores < 2) {
+		test_skip_reason = "needs two cores";
+		return;
+	}
+	hand_on(40, 150);
 }
 
 /* ---- many connections, ended in all ways ---- */
