@@ -39,10 +39,11 @@ class Redis:
     def __init__(self, options):
         self.options = options
         self.title = (f"redis, SET and GET of 100 bytes, {options.connections} connections, redis-benchmark, "
-                      "io-threads = cores")
+                      f"io-threads = {options.threads or 'cores'}")
 
     def arguments(self, cores):
-        threads = ["--io-threads", str(cores), "--io-threads-do-reads", "yes"] if cores > 1 else []
+        number = self.options.threads or cores
+        threads = ["--io-threads", str(number), "--io-threads-do-reads", "yes"] if number > 1 else []
         # Saving once a day after a thousand million changes is to save never: there is no empty word
         # on the Linux kernel's command line.
         return ["--protected-mode", "no", "--save", "86400", "1000000000",
@@ -87,10 +88,10 @@ class Memcached:
     def __init__(self, options):
         self.options = options
         self.title = (f"memcached, 90 % get and 10 % set of 100 bytes, {options.connections} connections, "
-                      "threads = cores")
+                      f"threads = {options.threads or 'cores'}")
 
     def arguments(self, cores):
-        return ["-m", "64", "-t", str(cores), "-U", "0", "-l", "0.0.0.0"]
+        return ["-m", "64", "-t", str(self.options.threads or cores), "-U", "0", "-l", "0.0.0.0"]
 
     def linux_command(self, cores):
         return ["/bin/memcached", "-u", "root"] + self.arguments(cores)
