@@ -24,6 +24,7 @@ struct network_event {
 
 struct network_exchange {
 	unsigned nevents; /* first: network_gate.S */
+	bool at_once; /* the kernel: what is sent is told to the device at once (core_computes) */
 	int error;
 	socklen_t length;
 	struct iovec iov;

@@ -9,6 +9,7 @@
 #include "mm/object.h"
 #include "net/checksum.h"
 #include "net/config.h"
+#include "net/exchange.h"
 #include "net/frame.h"
 #include "net/interface6.h"
 #include "net/loopback.h"
@@ -304,7 +305,7 @@ static void handed_frame_sent(void *argument)
 
 static void frame_queued(void)
 {
-	if (++unkicked >= KICK_AFTER || unlikely(core_computes)) {
+	if (++unkicked >= KICK_AFTER || unlikely(network_exchange.at_once)) {
 		unkicked = 0;
 		virtio_net_kick(own_queue);
 	}

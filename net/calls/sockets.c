@@ -7,6 +7,7 @@
 #include "arch/arch.h"
 #include "arch/x86_64/user_access.h"
 #include "net/exchange.h"
+#include "sched/thread.h"
 #include "smp/core.h"
 
 #include <errno.h>
@@ -226,6 +227,7 @@ ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned nio
 	const struct socket_control *with = NULL;
 	size_t total, sent = 0;
 
+	network_exchange.at_once = core_computes;
 	if (!arch_isolation())
 		return enter_socket_send(socket, iov, niov, flags, to, control);
 	if (to) {

@@ -27,7 +27,6 @@ struct model model = { .now_ns = 1, .allocations_left = -1 };
 void (*model_sniffer)(const uint8_t *frame, uint32_t len);
 
 CORE_LOCAL struct counters counters;
-CORE_LOCAL bool core_computes;
 CORE_LOCAL struct thread *current;
 
 const struct address model_address6 = { .bytes = { 0x20, 1, 0xd, 0xb8, [15] = 1 } };
