@@ -108,7 +108,7 @@ void arch_enter_application(uint64_t entry, uint64_t argument, void *stack_point
  * where arch_call_frame() says, vector TRAP_CALL, TRAP_ENTRY or TRAP_SYSCALL. After its function:
  * syscall_is_over(), and if that is false syscall_deliver_signals(); implemented by posix/.
  */
-bool arch_isolation(void);
+static inline bool arch_isolation(void);
 struct trap_frame *arch_call_frame(void *stack_top); /* NULL without isolation */
 bool syscall_is_over(void);
 void syscall_deliver_signals(struct trap_frame *frame);
@@ -129,6 +129,8 @@ int arch_network_start_core(void);
  * made its part of the window as it was at first. */
 bool arch_network_is_down(void);
 void arch_network_restart(void);
+/* net/look.h. LOOK_ASK where it is down. */
+long network_look(long (*function)(void *), void *argument);
 /* Give up the network's call that a service of the kernel works for; returns if there is none. A service. */
 void arch_network_give_up(void);
 /*

@@ -10,6 +10,7 @@
 
 CORE_LOCAL struct network_exchange network_exchange;
 CORE_LOCAL uint8_t *network_data;
+CORE_LOCAL uint8_t *network_sends;
 
 int exchange_init_core(void)
 {
@@ -18,5 +19,11 @@ int exchange_init_core(void)
 	if (!frames)
 		return -ENOMEM;
 	network_data = phys_to_virt(frames);
+	if (!arch_isolation())
+		return 0;
+	frames = frame_alloc_zeroed(EXCHANGE_DATA_ORDER);
+	if (!frames)
+		return -ENOMEM;
+	network_sends = phys_to_virt(frames);
 	return 0;
 }

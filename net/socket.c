@@ -9,6 +9,7 @@
 #include "net/flow.h"
 #include "net/interface6.h"
 #include "net/listener.h"
+#include "net/look.h"
 #include "net/lwip_address.h"
 #include "net/ports.h"
 #include "net/restart.h"
@@ -40,6 +41,8 @@ static inline void check(const struct socket *socket)
 	assert_on_core(socket->home);
 	if (unlikely(socket->generation != stack_generations[this_core]))
 		lost((struct socket *)socket);
+	if (unlikely(network_exchange.ntaken | network_exchange.nsends))
+		look_settle_now();
 }
 
 int error_of_lwip(err_t error)

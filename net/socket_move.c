@@ -6,6 +6,7 @@
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "net/flow.h"
+#include "net/look.h"
 #include "net/packet_pbuf.h"
 #include "net/restart.h"
 #include "net/socket_state.h"
@@ -35,8 +36,9 @@ bool socket_may_move(struct socket *socket, core_id_t to)
 	const struct tcp_socket *tcp = &socket->tcp;
 
 	assert_on_core(socket->home);
+	look_settle_now();
 	return socket->type == SOCK_STREAM && tcp->state == TCP_SOCKET_CONNECTED && tcp->incoming &&
-	       !tcp->moved && tcp->pcb && !tcp->peer_finished && !tcp->send_shut &&
+	       !tcp->moved && !tcp->left && tcp->pcb && !tcp->peer_finished && !tcp->send_shut &&
 	       !tcp->receive_shut && !socket->error && flow_may_move(tcp->pcb) &&
 	       !has_its_share(to);
 }

@@ -56,6 +56,7 @@ struct tcp_socket {
 	struct listener *accepted_by; /* of one on its way to be accepted */
 	struct pbuf *first, **last; /* received, linked by `next` (tot_len means nothing here) */
 	uint32_t received_bytes;
+	uint32_t left; /* bytes to be sent that the kernel has left with the exchange (net/look.h) */
 	uint32_t small_end; /* where the last segment below the MSS ended */
 	struct pbuf *collector; /* the last of the queue, if it is ours to fill up */
 	uint16_t collector_room;
@@ -165,6 +166,10 @@ void tcp_socket_info(const struct socket *socket, struct tcp_info *info);
 /* Send what TCP_CORK or MSG_MORE held back. */
 void tcp_socket_push(struct socket *socket);
 
+/* Bytes were read: open the window again. */
+void tcp_socket_acknowledge(struct tcp_pcb *pcb, uint32_t len);
+/* What look_leave() left: how much of it is done with. */
+uint32_t tcp_socket_send_left(struct socket *socket, const uint8_t *data, uint32_t len, bool more);
 /* Its stack has begun anew: the connection is gone. */
 void tcp_socket_lost(struct socket *socket);
 

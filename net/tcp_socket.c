@@ -15,6 +15,7 @@
 #include "net/flow.h"
 #include "net/interface.h"
 #include "net/listener.h"
+#include "net/look.h"
 #include "net/lwip_address.h"
 #include "net/ports.h"
 #include "net/pressure.h"
@@ -121,6 +122,7 @@ void tcp_socket_lost(struct socket *socket)
 	queue_init(tcp);
 	tcp->received_bytes = 0;
 	tcp->accepted_by = NULL;
+	tcp->left = 0;
 	tcp->wants_space = tcp->starved = false;
 	if (tcp->pcb)
 		pcb_gone(socket, ECONNRESET);
@@ -174,15 +176,15 @@ static err_t on_receive(void *argument, struct tcp_pcb *pcb, struct pbuf *pbuf, 
 	return ERR_OK;
 }
 
-static inline bool has_send_room(const struct tcp_pcb *pcb)
+static inline bool has_send_room(const struct tcp_socket *tcp, const struct tcp_pcb *pcb)
 {
-	return tcp_sndbuf(pcb) >= SEND_ROOM && pcb->snd_queuelen < TCP_SND_QUEUELEN / 2;
+	return tcp_sndbuf(pcb) >= SEND_ROOM + tcp->left && pcb->snd_queuelen < TCP_SND_QUEUELEN / 2;
 }
 
 static void tell_send_room(struct socket *socket, const struct tcp_pcb *pcb)
 {
 	socket->tcp.starved = false;
-	if (socket->tcp.wants_space && has_send_room(pcb)) {
+	if (socket->tcp.wants_space && has_send_room(&socket->tcp, pcb)) {
 		socket->tcp.wants_space = false;
 		socket_tell(socket, EPOLLOUT);
 	}
@@ -419,7 +421,7 @@ static ssize_t queue_read(struct tcp_socket *tcp, const struct iovec *iov, unsig
 }
 
 /* Open the window again. lwIP counts in 16 bits. */
-static void acknowledge_read(struct tcp_pcb *pcb, uint32_t len)
+void tcp_socket_acknowledge(struct tcp_pcb *pcb, uint32_t len)
 {
 	flow_touch(pcb);
 	while (len) {
@@ -467,7 +469,7 @@ ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsig
 		if (unlikely(moved < 0))
 			return moved;
 		if (!(flags & MSG_PEEK) && tcp->pcb)
-			acknowledge_read(tcp->pcb, (uint32_t)moved);
+			tcp_socket_acknowledge(tcp->pcb, (uint32_t)moved);
 		return moved;
 	}
 	if (tcp->got_fin)
@@ -621,6 +623,21 @@ ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 	return error == ERR_FAULT ? -EFAULT : -EAGAIN;
 }
 
+uint32_t tcp_socket_send_left(struct socket *socket, const uint8_t *data, uint32_t len, bool more)
+{
+	struct tcp_pcb *pcb = socket->tcp.pcb;
+	err_t error = ERR_OK;
+	uint32_t sent;
+
+	if (!pcb || socket->tcp.send_shut || socket->tcp.state != TCP_SOCKET_CONNECTED)
+		return len; /* as what was sent before the connection ended */
+	flow_touch(pcb);
+	sent = (uint32_t)write_some(pcb, data, len, more, &error);
+	if (sent)
+		push(socket, pcb, more || socket->options.cork);
+	return sent;
+}
+
 void tcp_socket_push(struct socket *socket)
 {
 	if (!socket->tcp.pcb || socket->tcp.state != TCP_SOCKET_CONNECTED)
@@ -648,6 +665,9 @@ int tcp_socket_shutdown(struct socket *socket, int how)
 		return -ENOTCONN;
 	if (how != SHUT_WR)
 		tcp->receive_shut = true;
+	/* Memory is out for what was sent before: better no end than a wrong one. */
+	if (how != SHUT_RD && unlikely(tcp->left))
+		return -ENOBUFS;
 	if (how != SHUT_RD && !tcp->send_shut) {
 		tcp->send_shut = true;
 		flow_touch(tcp->pcb);
@@ -670,11 +690,13 @@ void tcp_socket_close(struct socket *socket)
 	struct tcp_socket *tcp = &socket->tcp;
 	struct tcp_pcb *pcb = tcp->pcb;
 	/* What the application did not read it must not seem to have got. */
-	bool reset = tcp->received_bytes ||
+	bool reset = tcp->received_bytes || tcp->left ||
 		     (socket->options.linger && socket->options.linger_s == 0);
 
 	if (tcp->listener)
 		listener_close(tcp->listener);
+	if (unlikely(tcp->left))
+		look_forget(socket);
 	if (pcb) {
 		flow_touch(pcb);
 		tcp_arg(pcb, NULL);
@@ -715,7 +737,7 @@ uint32_t tcp_socket_events(struct socket *socket)
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (!tcp->pcb || tcp->send_shut) {
 		events |= EPOLLOUT | EPOLLWRNORM;
-	} else if (has_send_room(tcp->pcb) && !tcp->starved) {
+	} else if (has_send_room(tcp, tcp->pcb) && !tcp->starved) {
 		events |= EPOLLOUT | EPOLLWRNORM;
 	} else {
 		tcp->wants_space = true; /* who asked wants to be told */

@@ -59,3 +59,14 @@ static inline void arch_pause(void)
 {
 	__asm__ volatile("pause" ::: "memory");
 }
+
+#ifdef ISOLATION_NONE
+#define isolation_on false
+#else
+extern bool isolation_on; /* isolation.c */
+#endif
+
+static inline bool arch_isolation(void)
+{
+	return isolation_on;
+}

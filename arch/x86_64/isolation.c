@@ -76,11 +76,6 @@ void isolation_decide(const char *command_line)
 #endif
 }
 
-bool arch_isolation(void)
-{
-	return isolation_on;
-}
-
 /* The word has had its effect; here it is checked. */
 static const char *parse_isolation(const char *value)
 {

@@ -55,6 +55,8 @@
 /* `network_caller` of network_gate.S when no call is under way: it may be entered, or not. */
 #define NETWORK_IDLE 0
 #define NETWORK_DOWN 1
+/* As net/look.h has it. */
+#define NETWORK_ASK -4096
 
 /*
  * Pages of the core window (smp/window.h) that differ from the rest:
@@ -90,6 +92,10 @@ static inline uint32_t rights_of_application(uint32_t wish)
 /* What this core runs: written at the sites that change PKRU. */
 extern CORE_LOCAL uint8_t domain;
 
+/* network_gate.S: where the kernel's stack is while it looks into the network's memory, or 0, and where that ends
+ * if something in it is not there. */
+extern CORE_LOCAL uint64_t network_looker;
+extern char network_look_failed[];
 /* network_gate.S: the call of the network is over, and it is down. Interrupts off. */
 void network_give_up(void) __attribute__((noreturn));
 

@@ -24,10 +24,14 @@
 
 	.section .text.network_gate, "ax", @progbits
 #ifdef ISOLATION_NONE
-	.globl network_call, network_service
+	.globl network_call, network_service, network_look
 network_call:
 network_service:
 	jmp *(%rax)
+network_look:
+	movq %rdi, %rax
+	movq %rsi, %rdi
+	jmp *%rax
 #else
 
 	.macro leave_network
@@ -127,6 +131,46 @@ network_give_up:
 	movq $-ENETDOWN, %rax
 	ret
 
+/*
+ * long network_look(long (*function)(void *), void *argument): call a function of the network's that only
+ * looks, or writes to the argument and the exchange: with the kernel's rights, and so for less than a gate.
+ * Where it follows a pointer to what is not there the network is down from then on. Returns NETWORK_ASK then,
+ * too.
+ */
+	.globl network_look
+	.balign 64
+network_look:
+	cmpq $NETWORK_IDLE, network_caller(%rip)
+	jne 2f
+	pushq %rbp
+	pushq %rbx
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	subq $8, %rsp
+	movq %rdi, %rax
+	movq %rsi, %rdi
+	movq %rsp, network_looker(%rip)
+	call *%rax
+1:	movq $0, network_looker(%rip)
+	addq $8, %rsp
+	popq %r15
+	popq %r14
+	popq %r13
+	popq %r12
+	popq %rbx
+	popq %rbp
+	ret
+2:	movq $NETWORK_ASK, %rax
+	ret
+	/* rsp as it was there. */
+	.globl network_look_failed
+network_look_failed:
+	movq $NETWORK_DOWN, network_caller(%rip)
+	movq $NETWORK_ASK, %rax
+	jmp 1b
+
 /* rax: where the address of the kernel's function is; its arguments in rdi rsi rdx rcx. Also called by
  * the kernel itself, which runs code of the network's at boot. */
 	.globl network_service
@@ -200,6 +244,10 @@ network_entered_twice:
 	/* Where the kernel's stack is while the network runs; or NETWORK_IDLE, or NETWORK_DOWN. */
 	.globl network_caller
 network_caller:
+	.skip 8
+	/* The kernel's while it looks; else 0. */
+	.globl network_looker
+network_looker:
 	.skip 8
 	.globl network_stack
 network_stack:

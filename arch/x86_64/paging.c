@@ -428,6 +428,9 @@ int paging_set_keys(vaddr_t address, size_t size, unsigned key)
 	return error;
 }
 
+/* How often pages became the kernel's again; starts at 1, so that what is all zero is not known. */
+static unsigned given_back = 1;
+
 int arch_give_to_network(paddr_t frame, size_t size, bool network)
 {
 	vaddr_t address = frame + DIRECT_MAP;
@@ -437,10 +440,13 @@ int arch_give_to_network(paddr_t frame, size_t size, bool network)
 	if (!isolation_on || error)
 		return error;
 	/* Who is refused a page that he has got looks again (paging_refresh_network()). */
-	if (network)
+	if (network) {
 		arch_tlb_flush_local(address, size / PAGE_SIZE);
-	else
+	} else {
+		/* Pairs with the load in arch_is_networks(). */
+		__atomic_add_fetch(&given_back, 1, __ATOMIC_RELEASE);
 		tlb_shootdown(address, size / PAGE_SIZE);
+	}
 	return 0;
 }
 
@@ -452,9 +458,26 @@ static bool has_network_key(vaddr_t address)
 	return entry & PTE_PRESENT && (entry >> PTE_KEY_SHIFT & PTE_KEY_MASK) == KEY_NETWORK;
 }
 
+/* Pages that were found to be the network's, as long as none became the kernel's again. */
+#define KNOWN_PAGES 64
+static CORE_LOCAL struct {
+	vaddr_t page;
+	unsigned given_back;
+} known[KNOWN_PAGES];
+
 bool arch_is_networks(const void *address)
 {
-	return !isolation_on || has_network_key((vaddr_t)address);
+	vaddr_t page = align_down((vaddr_t)address, PAGE_SIZE);
+	unsigned slot = (unsigned)(page >> PAGE_SHIFT) % KNOWN_PAGES;
+	unsigned now = __atomic_load_n(&given_back, __ATOMIC_ACQUIRE);
+
+	if (!isolation_on || likely(known[slot].page == page && known[slot].given_back == now))
+		return true;
+	if (!has_network_key(page))
+		return false;
+	known[slot].page = page;
+	known[slot].given_back = now;
+	return true;
 }
 
 bool paging_refresh_network(vaddr_t address)

@@ -15,6 +15,7 @@ extern typeof(socket_bind) enter_socket_bind;
 extern typeof(socket_close) enter_socket_close;
 extern typeof(socket_connect) enter_socket_connect;
 extern typeof(socket_create) enter_socket_create;
+extern typeof(socket_events) enter_socket_events;
 extern typeof(socket_get_option) enter_socket_get_option;
 extern typeof(socket_home) enter_socket_home;
 extern typeof(socket_leave) enter_socket_leave;
@@ -25,6 +26,9 @@ extern typeof(socket_send) enter_socket_send;
 extern typeof(socket_set_option) enter_socket_set_option;
 extern typeof(network_hosts) enter_network_hosts;
 extern typeof(network_resolv_conf) enter_network_resolv_conf;
+
+/* This core's network has begun: look where its areas are. False: not in its memory. (sockets.c) */
+bool exchange_adopt(void);
 
 /* The network has told of sockets: the gates call it when a call is over. */
 void network_attend(void);

@@ -4,6 +4,7 @@
 #include "net/socket_owner.h"
 
 #include "arch/arch.h"
+#include "drivers/virtio/virtio_net.h"
 #include "lavra/console.h"
 #include "net/calls/entries.h"
 #include "net/calls/restart.h"
@@ -101,6 +102,15 @@ void network_attend(void)
 {
 	struct network_event events[EXCHANGE_EVENTS_MAX];
 	unsigned nevents = min(network_exchange.nevents, EXCHANGE_EVENTS_MAX + 0u);
+	unsigned kicks = network_exchange.kicks;
+
+	network_exchange.kicks = 0;
+	if (kicks & 1)
+		virtio_net_notify(2 * this_core);
+	if (kicks & 2)
+		virtio_net_notify(2 * this_core + 1);
+	if (!nevents)
+		return;
 
 	/* Who is told may call the network. */
 	memcpy(events, network_exchange.events, nevents * sizeof(*events));

@@ -49,6 +49,10 @@ void network_begin_anew(void)
 	network_restart_core();
 	if (arch_network_is_down())
 		return;
+	if (!exchange_adopt()) {
+		kprintf("network: core %u: its exchange is not in its memory\n", this_core);
+		machine_exit(128 + SIGSEGV);
+	}
 	kprintf("network: core %u has begun anew; connections closed: %u\n", this_core,
 		connections);
 	owners_tell_all(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);

@@ -76,7 +76,7 @@ int network_service_mailbox_put(core_id_t core, void (*handler)(void *), void *a
 
 /* ---- the device ---- */
 
-void network_service_virtio_notify(void *device, unsigned queue)
+void network_service_ring_doorbell(unsigned queue)
 {
 	virtio_net_notify(queue);
 }

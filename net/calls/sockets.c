@@ -7,12 +7,31 @@
 #include "arch/arch.h"
 #include "arch/x86_64/user_access.h"
 #include "net/exchange.h"
+#include "net/look.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* Where the network said at first that its areas are: what it says later is not believed. */
+static CORE_LOCAL uint8_t *data_area, *sends_area;
+
+static bool is_area(const uint8_t *area)
+{
+	for (size_t at = 0; at < EXCHANGE_DATA_MAX; at += PAGE_SIZE)
+		if (!arch_is_networks(area + at))
+			return false;
+	return true;
+}
+
+bool exchange_adopt(void)
+{
+	data_area = network_data;
+	sends_area = network_sends;
+	return !arch_isolation() || (is_area(data_area) && is_area(sends_area));
+}
 
 /* A socket is used by its address, and so it has to be the network's. */
 static struct socket *checked(struct socket *socket, int *error)
@@ -134,7 +153,7 @@ static size_t scatter(const struct iovec *iov, unsigned niov, size_t length)
 	for (unsigned i = 0; i < niov && done < length; i++) {
 		size_t here = min(iov[i].iov_len, length - done);
 
-		if (unlikely(!user_copy(iov[i].iov_base, network_data + done, here)))
+		if (unlikely(!user_copy(iov[i].iov_base, data_area + done, here)))
 			break;
 		done += here;
 	}
@@ -171,8 +190,33 @@ static ssize_t take_received(struct socket *socket, const struct iovec *iov, uns
 	if (socket_is_datagram(socket))
 		return -EFAULT;
 	if (!(flags & MSG_PEEK))
-		socket_unread(socket, network_data + done, length - done);
+		socket_unread(socket, data_area + done, length - done);
 	return done ? (ssize_t)done : -EFAULT;
+}
+
+/* Of at most a page. */
+static bool is_all_networks(const uint8_t *bytes, size_t length)
+{
+	const uint8_t *last = bytes + length - 1;
+
+	return arch_is_networks(bytes) &&
+	       (likely(((uintptr_t)bytes ^ (uintptr_t)last) < PAGE_SIZE) || arch_is_networks(last));
+}
+
+/* Without entering the network: the one segment that waits, or that none does. */
+static ssize_t receive_by_looking(struct socket *socket, const struct iovec *iov, unsigned niov)
+{
+	ssize_t length = network_look(look_received, socket);
+	struct iovec segment = network_exchange.iov;
+
+	if (length <= 0)
+		return length;
+	if (niov != 1 || iov->iov_len < segment.iov_len || segment.iov_len > PAGE_SIZE ||
+	    !is_all_networks(segment.iov_base, segment.iov_len) ||
+	    unlikely(!user_copy(iov->iov_base, segment.iov_base, segment.iov_len)))
+		return LOOK_ASK;
+	look_take(socket);
+	return (ssize_t)segment.iov_len;
 }
 
 ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
@@ -182,8 +226,13 @@ ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned 
 
 	if (!arch_isolation())
 		return enter_socket_receive(socket, iov, niov, flags, from, control);
+	if (likely(!(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) && !from && !control)) {
+		result = receive_by_looking(socket, iov, niov);
+		if (likely(result != LOOK_ASK))
+			return result;
+	}
 	network_exchange.iov =
-	    (struct iovec){ network_data, min(length_of(iov, niov), EXCHANGE_DATA_MAX) };
+	    (struct iovec){ data_area, min(length_of(iov, niov), EXCHANGE_DATA_MAX) };
 	if (control)
 		begin_control(control);
 	result = enter_socket_receive(socket, &network_exchange.iov, 1, flags,
@@ -211,13 +260,44 @@ static bool gather(const struct iovec *iov, unsigned niov, size_t skip, size_t *
 			continue;
 		}
 		here = min(iov[i].iov_len - skip, room - *length);
-		if (unlikely(!user_copy(network_data + *length,
+		if (unlikely(!user_copy(data_area + *length,
 					(const uint8_t *)iov[i].iov_base + skip, here)))
 			return false;
 		*length += here;
 		skip = 0;
 	}
 	return true;
+}
+
+/* Left for the network's next pass, if there is room for all of it. */
+static ssize_t send_by_leaving(struct socket *socket, const struct iovec *iov, unsigned niov,
+			       int flags)
+{
+	long room = network_look(look_room, socket);
+	size_t total = length_of(iov, niov), length = 0;
+	uint32_t at = network_exchange.sends_length;
+
+	if (room <= 0 || total == 0 || total > (size_t)room || at + total > EXCHANGE_DATA_MAX)
+		return LOOK_ASK;
+	for (unsigned i = 0; i < niov; i++) {
+		if (unlikely(!user_copy(sends_area + at + length, iov[i].iov_base, iov[i].iov_len)))
+			return LOOK_ASK;
+		length += iov[i].iov_len;
+	}
+	network_exchange.iov.iov_len = length;
+	network_exchange.more = flags & MSG_MORE;
+	look_leave(socket);
+	return (ssize_t)length;
+}
+
+uint32_t socket_events(struct socket *socket)
+{
+	long events;
+
+	if (!arch_isolation())
+		return enter_socket_events(socket);
+	events = network_look(look_events, socket);
+	return likely(events != LOOK_ASK) ? (uint32_t)events : enter_socket_events(socket);
 }
 
 ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
@@ -230,6 +310,13 @@ ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned nio
 	network_exchange.at_once = core_computes;
 	if (!arch_isolation())
 		return enter_socket_send(socket, iov, niov, flags, to, control);
+	if (likely(!(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE)) && !to && !control &&
+		   !core_computes)) {
+		ssize_t left = send_by_leaving(socket, iov, niov, flags);
+
+		if (likely(left != LOOK_ASK))
+			return left;
+	}
 	if (to) {
 		network_exchange.address = *to;
 		address = &network_exchange.address;
@@ -253,7 +340,7 @@ ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned nio
 			return there ? -EMSGSIZE : -EFAULT;
 		if (!there && !length)
 			return sent ? (ssize_t)sent : -EFAULT;
-		network_exchange.iov = (struct iovec){ network_data, length };
+		network_exchange.iov = (struct iovec){ data_area, length };
 		result = enter_socket_send(socket, &network_exchange.iov, 1,
 					   more ? flags | MSG_MORE : flags, address, with);
 		if (result < 0)
@@ -269,21 +356,21 @@ ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned nio
 
 unsigned network_resolv_conf(char text[RESOLV_CONF_MAX])
 {
-	unsigned length = enter_network_resolv_conf((char *)network_data);
+	unsigned length = enter_network_resolv_conf((char *)data_area);
 
 	length = min(length, RESOLV_CONF_MAX + 0u);
-	memcpy(text, network_data, length);
+	memcpy(text, data_area, length);
 	return length;
 }
 
 unsigned network_hosts(char text[HOSTS_MAX], const char *name)
 {
-	char *copy = (char *)network_data + HOSTS_MAX;
+	char *copy = (char *)data_area + HOSTS_MAX;
 	unsigned length;
 
 	memcpy(copy, name, strlen(name) + 1);
-	length = enter_network_hosts((char *)network_data, copy);
+	length = enter_network_hosts((char *)data_area, copy);
 	length = min(length, HOSTS_MAX + 0u);
-	memcpy(text, network_data, length);
+	memcpy(text, data_area, length);
 	return length;
 }

@@ -4,6 +4,7 @@
 #include "arch/arch.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
+#include "net/calls/entries.h"
 #include "net/calls/restart.h"
 #include "net/domain/poll.h"
 #include "net/net.h"
@@ -43,4 +44,6 @@ void network_start_core(void)
 	network_init_core();
 	if (arch_isolation() && arch_network_start_core() != 0)
 		panic("no memory for the network's stack");
+	if (!exchange_adopt())
+		panic("the network's exchange is not in its memory");
 }

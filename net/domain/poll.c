@@ -10,6 +10,8 @@
 #include "mm/object.h"
 #include "net/domain/frames.h"
 #include "net/domain/services.h"
+#include "net/exchange.h"
+#include "net/look.h"
 #include "net/net.h"
 #include "net/restart.h"
 #include "sched/timer.h"
@@ -49,8 +51,10 @@ void network_restart_core(void)
 
 bool network_poll(void)
 {
-	bool worked = timers_run(clock_ns()) != 0;
+	bool worked;
 
+	look_settle_now();
+	worked = timers_run(clock_ns()) != 0;
 	worked |= interface_poll();
 	/* It may be long until this core allocates again. */
 	object_collect();
@@ -63,7 +67,7 @@ bool network_poll(void)
 bool network_prepare_sleep(void)
 {
 	/* What is deferred is released when other cores have passed a safe point. */
-	if (epoch_is_pending())
+	if (epoch_is_pending() || network_exchange.nsends)
 		timer_start(&look_again, clock_ns() + TICK_NS);
 	if (parcels_wait() || !interface_prepare_sleep())
 		return false;

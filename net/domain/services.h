@@ -18,5 +18,7 @@ void die(const char *text);
 uint64_t random_word(void);
 /* Set the network's stack canary. Before all else; its caller must not have one. (canary.c) */
 void network_canary_init(void);
+/* Have the device look at its queue of this index. */
+void ring_doorbell(unsigned index);
 /* Look at what network_tell() has noted now, for there is no room for more. */
 void attend(void);

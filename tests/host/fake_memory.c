@@ -353,13 +353,6 @@ int arch_unmap(vaddr_t address, size_t size, arch_release *function, void *argum
 	return 0;
 }
 
-bool fake_isolation;
-
-bool arch_isolation(void)
-{
-	return fake_isolation;
-}
-
 bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_t *page_size)
 {
 	const struct region *region = *slot_of(address);

@@ -36,6 +36,6 @@ extern size_t fake_shootdowns;
 /* Tables that exist. An empty one goes when the range around it is unmapped. */
 size_t fake_tables(void);
 /* Is there isolation (arch_isolation())? */
-extern bool fake_isolation;
+#define fake_isolation isolation_on
 /* Where the memory mapped at `address` can be reached; NULL if nothing is mapped. */
 void *fake_pointer(vaddr_t address);
