@@ -131,6 +131,8 @@ bool arch_network_is_down(void);
 void arch_network_restart(void);
 /* net/look.h. LOOK_ASK where it is down. */
 long network_look(long (*function)(void *), void *argument);
+/* Does this core's network run, in its domain? In a service: does it ask, and not the kernel at boot? */
+bool arch_network_runs(void);
 /* Give up the network's call that a service of the kernel works for; returns if there is none. A service. */
 void arch_network_give_up(void);
 /*

@@ -273,6 +273,12 @@ static err_t flow_opened(u8_t id, struct tcp_pcb_listen *listener, struct tcp_pc
 {
 	struct flow *flow;
 
+	if (!listener_answers(listener->callback_arg)) {
+		/* As where nobody listens. */
+		tcp_rst(pcb, 0, pcb->rcv_nxt, &pcb->local_ip, &pcb->remote_ip, pcb->local_port,
+			pcb->remote_port);
+		return ERR_CLSD;
+	}
 	if (!listener_admits(listener->callback_arg)) {
 		counters.connections_refused++;
 		return ERR_MEM;

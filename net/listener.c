@@ -51,6 +51,7 @@ struct listener {
 	uint8_t family;
 	bool only_ip6;
 	bool all_cores;
+	bool ready; /* all its parts are open: until then nobody is answered. Set once, by home */
 	core_id_t news_from; /* home core */
 	uint32_t backlog; /* written by the home core */
 	bool spread; /* connections stay on their cores; set once, by any core */
@@ -204,14 +205,31 @@ static uint32_t waiting_on(const struct listener *listener, core_id_t core)
 	return __atomic_load_n(&listener->parts[core].waiting, __ATOMIC_ACQUIRE);
 }
 
+static bool is_ready(const struct listener *listener)
+{
+	return __atomic_load_n(&listener->ready, __ATOMIC_RELAXED);
+}
+
 static bool is_full(const struct listener *listener)
 {
 	uint32_t waiting = waiting_on(listener, this_core);
 
+	if (!is_ready(listener))
+		return true;
 	if (listener->home != this_core && !is_spread(listener))
 		waiting += waiting_on(listener, listener->home) +
 			   __atomic_load_n(&listener->travelling, __ATOMIC_RELAXED);
 	return waiting >= __atomic_load_n(&listener->backlog, __ATOMIC_RELAXED);
+}
+
+bool listener_answers(void *argument)
+{
+	struct listen_point *point = argument;
+
+	list_for_each(link, &point->parts)
+		if (is_ready(list_entry(link, struct listener_part, link)->listener))
+			return true;
+	return false;
 }
 
 bool listener_admits(void *argument)
@@ -485,7 +503,12 @@ int listener_end(struct listener *listener)
 			error = listener->parts[core].error;
 	}
 	if (!error)
-		return ports_listen(listener->socket->binding, cores);
+		error = ports_listen(listener->socket->binding, cores);
+	if (!error) {
+		/* On all cores at the same time, as if there was one. */
+		__atomic_store_n(&listener->ready, true, __ATOMIC_RELAXED);
+		return 0;
+	}
 	listener->socket->tcp.state = TCP_SOCKET_NEW;
 	listener_close(listener);
 	return error;

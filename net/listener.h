@@ -51,5 +51,7 @@ core_id_t listener_news_from(const struct listener *listener);
 void listener_reference(struct listener *listener);
 void listener_release(struct listener *listener);
 
+/* lwIP got a SYN; `point` is the callback argument of its control block. Does anybody listen there yet? */
+bool listener_answers(void *point);
 /* lwIP got a SYN; `point` is the callback argument of its control block. May it go on? */
 bool listener_admits(void *point);

@@ -61,9 +61,14 @@ void arch_network_restart(void)
 	network_caller = NETWORK_IDLE;
 }
 
+bool arch_network_runs(void)
+{
+	return isolation_on && network_caller != NETWORK_IDLE && network_caller != NETWORK_DOWN;
+}
+
 void arch_network_give_up(void)
 {
-	if (!isolation_on || network_caller == NETWORK_IDLE || network_caller == NETWORK_DOWN)
+	if (!arch_network_runs())
 		return;
 	arch_irq_disable();
 	poll_wanted = true;

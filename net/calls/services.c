@@ -16,6 +16,15 @@
 
 /* ---- memory: pages that are the network's while it has them ---- */
 
+/* The network is given up; at boot, or without isolation, the image. */
+static void fail(const char *what)
+{
+	if (arch_network_runs())
+		kprintf("network: core %u: %s\n", this_core, what);
+	arch_network_give_up();
+	panic("%s", what);
+}
+
 paddr_t network_service_obtain_frames(unsigned order)
 {
 	paddr_t frame = order <= MAX_ORDER ? frame_alloc(order) : 0;
@@ -38,7 +47,7 @@ static bool has_block(paddr_t frame, unsigned order)
 void network_service_return_frames(paddr_t frame, unsigned order)
 {
 	if (!has_block(frame, order) || frame_marked_order(frame) >= 0)
-		panic("the network frees memory that it does not have");
+		fail("frees memory that it does not have");
 	if (arch_give_to_network(frame, PAGE_SIZE << order, false) == 0)
 		frame_free(frame, order);
 }
@@ -93,12 +102,20 @@ uint64_t network_service_random_word(void)
 	return arch_random();
 }
 
+static void take_text(char copy[NETWORK_TEXT_MAX], const char *text)
+{
+	if (arch_network_runs() &&
+	    (!arch_is_networks(text) || !arch_is_networks(text + NETWORK_TEXT_MAX - 1)))
+		fail("prints what is not its own");
+	memcpy(copy, text, NETWORK_TEXT_MAX);
+	copy[NETWORK_TEXT_MAX - 1] = 0;
+}
+
 void network_service_say(const char *text)
 {
 	char copy[NETWORK_TEXT_MAX];
 
-	memcpy(copy, text, sizeof(copy));
-	copy[sizeof(copy) - 1] = 0;
+	take_text(copy, text);
 	kprintf("%s", copy);
 }
 
@@ -106,12 +123,8 @@ void network_service_die(const char *text)
 {
 	char copy[NETWORK_TEXT_MAX];
 
-	memcpy(copy, text, sizeof(copy));
-	copy[sizeof(copy) - 1] = 0;
-	if (arch_isolation())
-		kprintf("network: core %u: %s\n", this_core, copy);
-	arch_network_give_up();
-	panic("%s", copy);
+	take_text(copy, text);
+	fail(copy);
 }
 
 void network_service_attend(void)

@@ -66,6 +66,7 @@ bool network_poll(void)
 
 bool network_prepare_sleep(void)
 {
+	look_settle_now();
 	/* What is deferred is released when other cores have passed a safe point. */
 	if (epoch_is_pending() || network_exchange.nsends)
 		timer_start(&look_again, clock_ns() + TICK_NS);

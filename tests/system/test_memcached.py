@@ -154,3 +154,13 @@ def memcached_passes_its_own_conformance_client():
         failed = [line for line in done.stdout.splitlines() if "FAIL" in line]
         equal(failed, [], "memccapable")
         check("[pass]" in done.stdout, "memccapable said: " + done.stdout + done.stderr)
+
+
+@test
+def memcached_listens_on_all_cores_at_once():
+    """Whoever comes after the first connection was taken is not refused, whichever core it meets."""
+    for _ in range(4):
+        with guest_with_memcached(4) as guest:
+            guest.wait_for_port(PORT)
+            for _ in range(32):
+                socket.create_connection((guest.address, PORT), timeout=10).close()
