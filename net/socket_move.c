@@ -36,6 +36,8 @@ bool socket_may_move(struct socket *socket, core_id_t to)
 	const struct tcp_socket *tcp = &socket->tcp;
 
 	assert_on_core(socket->home);
+	if (socket->generation != stack_generations[this_core])
+		return false;
 	look_settle_now();
 	return socket->type == SOCK_STREAM && tcp->state == TCP_SOCKET_CONNECTED && tcp->incoming &&
 	       !tcp->moved && !tcp->left && tcp->pcb && !tcp->peer_finished && !tcp->send_shut &&
