@@ -93,6 +93,7 @@ long look_leave(void *argument)
 							   length, network_exchange.more };
 	network_exchange.nsends = (uint16_t)(n + 1);
 	network_exchange.sends_length += length;
+	pressure_credit -= min(pressure_credit, length);
 	socket->tcp.left += length;
 	return 0;
 }

@@ -542,9 +542,9 @@ static inline const uint8_t *staged(const uint8_t *data, uint32_t len)
 	return likely(user_copy(network_data, data, len)) ? network_data : NULL;
 }
 
-/* Queue `len` bytes, as far as there is room. Returns how many; *error tells why not all. */
+/* Queue `len` bytes, as far as there is room; `accounted`: memory was found for them before. Returns how many; *error tells why not all. */
 static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, bool more,
-			 err_t *error)
+			 bool accounted, err_t *error)
 {
 	size_t written = 0;
 
@@ -556,7 +556,7 @@ static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, b
 			*error = ERR_BUF;
 			break;
 		}
-		if (unlikely(!pressure_allows(part))) {
+		if (unlikely(!accounted && !pressure_allows(part))) {
 			*error = ERR_MEM;
 			if (pcb->snd_queuelen)
 				break;
@@ -606,7 +606,8 @@ ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned
 		return -EOPNOTSUPP;
 	flow_touch(pcb);
 	for (unsigned i = 0; i < niov && error == ERR_OK; i++)
-		sent += write_some(pcb, iov[i].iov_base, iov[i].iov_len, i + 1 < niov, &error);
+		sent +=
+		    write_some(pcb, iov[i].iov_base, iov[i].iov_len, i + 1 < niov, false, &error);
 	if (error != ERR_OK && error != ERR_FAULT) {
 		tcp->wants_space = true;
 		/* Out of memory, perhaps with nothing on its way whose acknowledgement would
@@ -632,7 +633,7 @@ uint32_t tcp_socket_send_left(struct socket *socket, const uint8_t *data, uint32
 	if (!pcb || socket->tcp.send_shut || socket->tcp.state != TCP_SOCKET_CONNECTED)
 		return len; /* as what was sent before the connection ended */
 	flow_touch(pcb);
-	sent = (uint32_t)write_some(pcb, data, len, more, &error);
+	sent = (uint32_t)write_some(pcb, data, len, more, true, &error);
 	if (sent)
 		push(socket, pcb, more || socket->options.cork);
 	return sent;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Kept by a core, in pages. */
-#define KEPT_MAX 64u
+#define KEPT_MAX 32u
 
 struct kept_block { /* lies in the block */
 	struct kept_block *next;
