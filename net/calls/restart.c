@@ -5,6 +5,7 @@
 #include "net/calls/restart.h"
 
 #include "arch/arch.h"
+#include "drivers/virtio/virtio_net.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "net/calls/entries.h"
@@ -47,6 +48,11 @@ void network_begin_anew(void)
 	network_counters.connections_closed += connections;
 	counters.network_restarts++;
 	network_restart_core();
+	/* What was queued when it failed, the device may not have been told of. */
+	if (this_core < virtio_net_queue_pairs()) {
+		virtio_net_notify(2 * this_core);
+		virtio_net_notify(2 * this_core + 1);
+	}
 	if (arch_network_is_down())
 		return;
 	if (!exchange_adopt()) {
