@@ -15,7 +15,7 @@
 #define EXCHANGE_DATA_ORDER 4
 #define EXCHANGE_DATA_MAX (PAGE_SIZE << EXCHANGE_DATA_ORDER)
 /* Sockets told of before the kernel looks. */
-#define EXCHANGE_EVENTS_MAX 128
+#define EXCHANGE_EVENTS_MAX 128 /* nevents is one more if there were more */
 
 struct network_event {
 	struct socket *socket;

@@ -13,6 +13,7 @@
 #include "smp/core.h"
 
 #include <string.h>
+#include <sys/epoll.h>
 
 #define BUCKETS 1024
 
@@ -91,8 +92,10 @@ struct flow_marker *socket_leave(struct socket *socket, core_id_t to)
 	return marker;
 }
 
-void owners_tell_all(uint32_t events)
+void owners_tell_all(void)
 {
+	uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct socket_owner *record = owners[i]; record; record = record->next)
 			record->notify(record->owner, events);
@@ -101,7 +104,7 @@ void owners_tell_all(uint32_t events)
 void network_attend(void)
 {
 	struct network_event events[EXCHANGE_EVENTS_MAX];
-	unsigned nevents = min(network_exchange.nevents, EXCHANGE_EVENTS_MAX + 0u);
+	unsigned nevents = network_exchange.nevents;
 	unsigned kicks = network_exchange.kicks;
 
 	network_exchange.kicks = 0;
@@ -109,12 +112,13 @@ void network_attend(void)
 		virtio_net_notify(2 * this_core);
 	if (kicks & 2)
 		virtio_net_notify(2 * this_core + 1);
-	if (!nevents)
+	network_exchange.nevents = 0;
+	if (unlikely(nevents > EXCHANGE_EVENTS_MAX)) {
+		owners_tell_all();
 		return;
-
+	}
 	/* Who is told may call the network. */
 	memcpy(events, network_exchange.events, nevents * sizeof(*events));
-	network_exchange.nevents = 0;
 	for (unsigned i = 0; i < nevents; i++) {
 		struct socket_owner *record = *find(events[i].socket);
 

@@ -13,7 +13,6 @@
 #include "smp/core.h"
 
 #include <signal.h>
-#include <sys/epoll.h>
 
 /* One that fails so often in so short a time is beyond help, and nobody is served. */
 #define RESTARTS_MAX 30
@@ -61,5 +60,5 @@ void network_begin_anew(void)
 	}
 	kprintf("network: core %u has begun anew; connections closed: %u\n", this_core,
 		connections);
-	owners_tell_all(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	owners_tell_all();
 }

@@ -8,5 +8,5 @@
 /* It is down (arch_network_is_down()). At a safe point. */
 void network_begin_anew(void);
 
-/* Tell the owners of all sockets of this core. (owners.c) */
-void owners_tell_all(uint32_t events);
+/* Tell the owners of all sockets of this core that anything may have become true. (owners.c) */
+void owners_tell_all(void);

@@ -6,15 +6,12 @@
 #include "drivers/virtio/virtio_net.h"
 #include "lavra/console.h"
 #include "mm/frame.h"
-#include "net/calls/entries.h"
 #include "net/domain/services.h"
 #include "smp/core.h"
 #include "smp/mailbox.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* ---- memory: pages that are the network's while it has them ---- */
 
 /* The network is given up; at boot, or without isolation, the image. */
 static void fail(const char *what)
@@ -24,6 +21,8 @@ static void fail(const char *what)
 	arch_network_give_up();
 	panic("%s", what);
 }
+
+/* ---- memory: pages that are the network's while it has them ---- */
 
 paddr_t network_service_obtain_frames(unsigned order)
 {
@@ -97,11 +96,6 @@ uint64_t network_service_arch_random(void)
 	return arch_random();
 }
 
-uint64_t network_service_random_word(void)
-{
-	return arch_random();
-}
-
 static void take_text(char copy[NETWORK_TEXT_MAX], const char *text)
 {
 	if (arch_network_runs() &&
@@ -125,9 +119,4 @@ void network_service_die(const char *text)
 
 	take_text(copy, text);
 	fail(copy);
-}
-
-void network_service_attend(void)
-{
-	network_attend();
 }

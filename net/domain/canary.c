@@ -1,6 +1,7 @@
 /*
  * The network's own stack canary; the kernel's it cannot read. The names are the kernel's (net/domain.mk).
  */
+#include "arch/arch.h"
 #include "lavra/console.h"
 #include "net/domain/services.h"
 
@@ -14,5 +15,5 @@ void __stack_chk_fail(void)
 
 void network_canary_init(void)
 {
-	__stack_chk_guard = (uintptr_t)random_word() & ~0xfful;
+	__stack_chk_guard = (uintptr_t)arch_random() & ~0xfful;
 }

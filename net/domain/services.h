@@ -15,10 +15,7 @@ void return_frames(paddr_t frame, unsigned order);
 /* Print `text`, of NETWORK_TEXT_MAX bytes with a zero among them; or print it and end the image. */
 void say(const char *text);
 void die(const char *text);
-uint64_t random_word(void);
 /* Set the network's stack canary. Before all else; its caller must not have one. (canary.c) */
 void network_canary_init(void);
 /* Have the device look at its queue of this index. */
 void ring_doorbell(unsigned index);
-/* Look at what network_tell() has noted now, for there is no room for more. */
-void attend(void);
