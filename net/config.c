@@ -7,6 +7,7 @@
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "net/interface6.h"
+#include "net/shared.h"
 #include "sched/timer.h"
 #include "smp/core.h"
 #include "smp/mailbox.h"
@@ -16,12 +17,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-#ifdef LAVRA_HOST_TEST
-#define SHARED
-#else
-#define SHARED __attribute__((section(".data.shared")))
-#endif
 
 enum config_method { METHOD_DHCP, METHOD_STATIC, METHOD_NONE };
 

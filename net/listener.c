@@ -9,6 +9,7 @@
 #include "net/flow.h"
 #include "net/lwip_address.h"
 #include "net/ports.h"
+#include "net/shared.h"
 #include "net/socket_state.h"
 #include "smp/core.h"
 
@@ -61,12 +62,6 @@ struct listener {
 };
 
 static CORE_LOCAL struct list points;
-
-#ifdef LAVRA_HOST_TEST
-#define SHARED
-#else
-#define SHARED __attribute__((section(".bss.shared")))
-#endif
 
 /* All there are, of all cores, for a stack that begins anew. Guarded by the lock; taken with no other held. */
 static SHARED ck_spinlock_t listeners_lock;

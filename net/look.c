@@ -78,7 +78,7 @@ long look_room(void *argument)
 		return LOOK_ASK;
 	room = min(tcp_sndbuf(tcp->pcb), pressure_credit / 2);
 	room = min(room, (uint32_t)EXCHANGE_DATA_MAX - network_exchange.sends_length);
-	return room > tcp->left ? min(room - tcp->left, ROOM_MAX) : LOOK_ASK;
+	return room > tcp->left ? (long)min(room - tcp->left, ROOM_MAX) : LOOK_ASK;
 }
 
 long look_leave(void *argument)

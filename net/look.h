@@ -5,10 +5,12 @@
  */
 #pragma once
 
-#include "lavra/types.h"
-
 /* Nothing can be said: the network has to be called. */
-#define LOOK_ASK (-4096l)
+#define LOOK_ASK -4096
+
+#ifndef __ASSEMBLER__
+
+#include "lavra/types.h"
 
 /* As socket_events(). */
 long look_events(void *socket);
@@ -29,3 +31,5 @@ void look_settle_now(void);
 /* The socket ends: what it left is not sent. */
 struct socket;
 void look_forget(struct socket *socket);
+
+#endif

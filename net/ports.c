@@ -5,6 +5,7 @@
 
 #include "arch/arch.h"
 #include "mm/object.h"
+#include "net/shared.h"
 #include "smp/core.h"
 
 #include "lwip/def.h"
@@ -18,12 +19,6 @@
 #define EPHEMERAL_LAST 60999u
 
 #define BUCKETS 256
-
-#ifdef LAVRA_HOST_TEST
-#define SHARED
-#else
-#define SHARED __attribute__((section(".bss.shared")))
-#endif
 
 /* Guards changes of the table and of every binding in it; taken with no other lock held. */
 static SHARED ck_spinlock_t table_lock;

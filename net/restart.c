@@ -5,13 +5,8 @@
 #include "net/listener.h"
 #include "net/net.h"
 #include "net/ports.h"
+#include "net/shared.h"
 #include "smp/core.h"
-
-#ifdef LAVRA_HOST_TEST
-#define SHARED
-#else
-#define SHARED __attribute__((section(".bss.shared")))
-#endif
 
 SHARED uint16_t stack_generations[MAX_CORES];
 

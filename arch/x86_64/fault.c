@@ -115,8 +115,6 @@ void trap_end_application(const struct trap_frame *frame, int signal, const char
 	machine_exit(128 + signal);
 }
 
-/* network_gate.S: the kernel calls the network from inside of what the network called. */
-void network_was_entered_twice(void);
 void network_was_entered_twice(void)
 {
 	panic("the network is entered while it runs");
@@ -149,6 +147,14 @@ static bool network_was_looked_at(struct trap_frame *frame)
 #endif
 }
 
+static void describe(const struct page_fault *fault, char *text, size_t size)
+{
+	char why[176];
+
+	ksnprintf(text, size, "page fault %s 0x%lx: %s", access_name(fault), fault->address,
+		  reason(fault, why, sizeof(why)));
+}
+
 void fault_page(struct trap_frame *frame)
 {
 	struct page_fault fault = {
@@ -158,7 +164,7 @@ void fault_page(struct trap_frame *frame)
 		.present = frame->error & ERROR_PRESENT,
 		.protection_key = frame->error & ERROR_PROTECTION_KEY,
 	};
-	char what[256], why[176];
+	char what[256];
 	int signal, code;
 
 	/* An application that makes up a trap may say so, too. */
@@ -167,8 +173,7 @@ void fault_page(struct trap_frame *frame)
 	if (trap_is_network(frame)) {
 		if (fault.protection_key && paging_refresh_network(fault.address))
 			return;
-		ksnprintf(what, sizeof(what), "page fault %s 0x%lx: %s", access_name(&fault),
-			  fault.address, reason(&fault, why, sizeof(why)));
+		describe(&fault, what, sizeof(what));
 		network_fails(frame, what);
 		return;
 	}
@@ -191,8 +196,7 @@ void fault_page(struct trap_frame *frame)
 	}
 	if (network_was_looked_at(frame))
 		return;
-	ksnprintf(what, sizeof(what), "page fault %s 0x%lx: %s", access_name(&fault), fault.address,
-		  reason(&fault, why, sizeof(why)));
+	describe(&fault, what, sizeof(what));
 	/* A bad pointer that the application passed to a system call is its mistake, too. */
 	if (trap_is_application(frame) || fault.address < USER_END)
 		trap_end_application(frame, signal, what);

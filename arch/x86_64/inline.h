@@ -60,10 +60,11 @@ static inline void arch_pause(void)
 	__asm__ volatile("pause" ::: "memory");
 }
 
+/* Decided once, before there are page tables (isolation.c). */
 #ifdef ISOLATION_NONE
 #define isolation_on false
 #else
-extern bool isolation_on; /* isolation.c */
+extern bool isolation_on;
 #endif
 
 static inline bool arch_isolation(void)

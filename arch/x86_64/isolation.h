@@ -45,7 +45,7 @@
 /* For arch_lend_rights(): what the kernel may do for itself (0 is: nothing is lent). */
 #define RIGHTS_LENT_ALL RIGHTS_SYSTEM
 
-/* The network's: its own memory; of all else it may at least write nothing. */
+/* The network's: its own memory, and nothing else. */
 #define RIGHTS_NETWORK 0xc3ffffff
 
 #define DOMAIN_APPLICATION 0
@@ -55,8 +55,6 @@
 /* `network_caller` of network_gate.S when no call is under way: it may be entered, or not. */
 #define NETWORK_IDLE 0
 #define NETWORK_DOWN 1
-/* As net/look.h has it. */
-#define NETWORK_ASK -4096
 
 /*
  * Pages of the core window (smp/window.h) that differ from the rest:
@@ -70,14 +68,8 @@
 
 #ifndef __ASSEMBLER__
 
+#include "arch/x86_64/inline.h" /* isolation_on */
 #include "lavra/types.h"
-
-/* Is it on? Decided once, before there are page tables. */
-#ifdef ISOLATION_NONE
-#define isolation_on false
-#else
-extern bool isolation_on;
-#endif
 
 /* Decide by the processor and by the word isolation=... of the command line. Ends the image if it is
  * required and the processor has no protection keys. Boot core, before paging_init(). */
@@ -96,6 +88,8 @@ extern CORE_LOCAL uint8_t domain;
  * if something in it is not there. */
 extern CORE_LOCAL uint64_t network_looker;
 extern char network_look_failed[];
+/* network_gate.S: the kernel calls the network from inside of what the network called. */
+void network_was_entered_twice(void);
 /* network_gate.S: the call of the network is over, and it is down. Interrupts off. */
 void network_give_up(void) __attribute__((noreturn));
 

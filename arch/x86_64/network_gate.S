@@ -17,7 +17,9 @@
  * What it answers is one word; what is longer lies in the exchange (net/exchange.h).
  */
 #include "arch/x86_64/isolation.h"
+#include "arch/x86_64/network_rights.inc"
 #include "arch/x86_64/registers.h"
+#include "net/look.h"
 
 /* musl's <errno.h> has it, too, and more that is not for the assembler. */
 #define ENETDOWN 100
@@ -34,8 +36,18 @@ network_look:
 	jmp *%rax
 #else
 
-	.macro leave_network
-	popfq
+	/* What a function keeps; rbp so that backtraces find the caller. */
+	.macro push_kept
+	pushq %rbp
+	movq %rsp, %rbp
+	pushq %rbx
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	.endm
+
+	.macro pop_kept
 	popq %r15
 	popq %r14
 	popq %r13
@@ -53,13 +65,7 @@ network_call:
 	jmp *(%rax)
 1:	cmpq $NETWORK_IDLE, network_caller(%rip)
 	jne 4f
-	pushq %rbp
-	movq %rsp, %rbp
-	pushq %rbx
-	pushq %r12
-	pushq %r13
-	pushq %r14
-	pushq %r15
+	push_kept
 	pushfq			/* for its interrupt flag, and so that no other flag comes back changed */
 	cli
 	movq (%rax), %r11
@@ -70,12 +76,7 @@ network_call:
 	movq network_stack(%rip), %rsp
 	movb $1, network_runs(%rip)
 	movb $DOMAIN_NETWORK, domain(%rip)
-	movl $RIGHTS_NETWORK, %eax
-	xorl %ecx, %ecx
-	xorl %edx, %edx
-	wrpkru
-	cmpb $1, network_runs(%rip)
-	jne rights_violation
+	take_network_rights
 	movq %r14, %rdx
 	movq %r15, %rcx
 	xorl %eax, %eax
@@ -91,20 +92,13 @@ network_call:
 2:	call *%r11
 	cli
 	movq %rax, %r8
-	xorl %eax, %eax		/* RIGHTS_ALL */
-	xorl %ecx, %ecx
-	xorl %edx, %edx
-	wrpkru
-	testl %eax, %eax
-	jnz rights_violation
-	cmpb $DOMAIN_NETWORK, domain(%rip)
-	jne rights_violation
-	movb $DOMAIN_KERNEL, domain(%rip)
+	leave_network_rights
 	movq network_caller(%rip), %rsp
 	movq %r8, %rax
 	movb $0, network_runs(%rip)
 	movq $NETWORK_IDLE, network_caller(%rip)
-	leave_network
+	popfq
+	pop_kept
 	cmpl $0, network_exchange(%rip)
 	jne 3f
 	ret
@@ -127,14 +121,15 @@ network_give_up:
 	movb $DOMAIN_KERNEL, domain(%rip)
 	movb $0, network_runs(%rip)
 	movq $NETWORK_DOWN, network_caller(%rip)
-	leave_network
+	popfq
+	pop_kept
 	movq $-ENETDOWN, %rax
 	ret
 
 /*
  * long network_look(long (*function)(void *), void *argument): call a function of the network's that only
  * looks, or writes to the argument and the exchange: with the kernel's rights, and so for less than a gate.
- * Where it follows a pointer to what is not there the network is down from then on. Returns NETWORK_ASK then,
+ * Where it follows a pointer to what is not there the network is down from then on. Returns LOOK_ASK then,
  * too.
  */
 	.globl network_look
@@ -142,12 +137,7 @@ network_give_up:
 network_look:
 	cmpq $NETWORK_IDLE, network_caller(%rip)
 	jne 2f
-	pushq %rbp
-	pushq %rbx
-	pushq %r12
-	pushq %r13
-	pushq %r14
-	pushq %r15
+	push_kept
 	subq $8, %rsp
 	movq %rdi, %rax
 	movq %rsi, %rdi
@@ -155,20 +145,15 @@ network_look:
 	call *%rax
 1:	movq $0, network_looker(%rip)
 	addq $8, %rsp
-	popq %r15
-	popq %r14
-	popq %r13
-	popq %r12
-	popq %rbx
-	popq %rbp
+	pop_kept
 	ret
-2:	movq $NETWORK_ASK, %rax
+2:	movq $LOOK_ASK, %rax
 	ret
 	/* rsp as it was there. */
 	.globl network_look_failed
 network_look_failed:
 	movq $NETWORK_DOWN, network_caller(%rip)
-	movq $NETWORK_ASK, %rax
+	movq $LOOK_ASK, %rax
 	jmp 1b
 
 /* rax: where the address of the kernel's function is; its arguments in rdi rsi rdx rcx. Also called by
@@ -183,15 +168,7 @@ network_service:
 	movq %rax, %r11
 	movq %rdx, %r10
 	movq %rcx, %r9
-	xorl %eax, %eax		/* RIGHTS_ALL */
-	xorl %ecx, %ecx
-	xorl %edx, %edx
-	wrpkru
-	testl %eax, %eax
-	jnz rights_violation
-	cmpb $DOMAIN_NETWORK, domain(%rip)
-	jne rights_violation
-	movb $DOMAIN_KERNEL, domain(%rip)
+	leave_network_rights
 	movq %rsp, network_stack_pointer(%rip)
 	movq network_caller(%rip), %rsp
 	cld
@@ -213,12 +190,7 @@ network_service:
 	movl (%rsp), %esi
 	movq network_stack_pointer(%rip), %rsp
 	movb $DOMAIN_NETWORK, domain(%rip)
-	movl $RIGHTS_NETWORK, %eax
-	xorl %ecx, %ecx
-	xorl %edx, %edx
-	wrpkru
-	cmpb $1, network_runs(%rip)
-	jne rights_violation
+	take_network_rights
 	testl $RFLAGS_IF, %esi
 	jz 3f
 	sti

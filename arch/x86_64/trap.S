@@ -5,6 +5,7 @@
  * 22 words.
  */
 #include "arch/x86_64/isolation.h"
+#include "arch/x86_64/network_rights.inc"
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/trap.h"
 
@@ -55,7 +56,8 @@ trap_entries:
 	movq %rsp, %rdi
 	.endm
 
-	.macro restore_registers_and_return
+	/* The registers of a frame, up to those that the change of rights needs. */
+	.macro pop_to_rsi
 	popq %r15
 	popq %r14
 	popq %r13
@@ -67,6 +69,10 @@ trap_entries:
 	popq %rbp
 	popq %rdi
 	popq %rsi
+	.endm
+
+	.macro restore_registers_and_return
+	pop_to_rsi
 	popq %rdx
 	popq %rcx
 	popq %rbx
@@ -208,17 +214,7 @@ trap_isolated_entries:
 	/* The registers of the frame at rsp, and the rest of it into the open page, with rsp there. */
 	.macro frame_to_open_page
 	movl $0, FRAME_RIGHTS(%rsp)
-	popq %r15
-	popq %r14
-	popq %r13
-	popq %r12
-	popq %r11
-	popq %r10
-	popq %r9
-	popq %r8
-	popq %rbp
-	popq %rdi
-	popq %rsi
+	pop_to_rsi
 	popq open_return + 0(%rip)	/* rdx */
 	popq open_return + 8(%rip)	/* rcx */
 	popq %rbx
@@ -299,12 +295,7 @@ isolated_return_to_network:
 	movb $DOMAIN_NETWORK, domain(%rip)
 	movl $0, FRAME_DOMAIN(%rsp)
 	frame_to_open_page
-	movl $RIGHTS_NETWORK, %eax
-	xorl %ecx, %ecx
-	xorl %edx, %edx
-	wrpkru
-	cmpb $1, network_runs(%rip)
-	jne rights_violation
+	take_network_rights
 	popq %rdx
 	popq %rcx
 	popq %rax

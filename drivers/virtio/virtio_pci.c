@@ -150,7 +150,6 @@ static int pci_queue_enable(struct virtio_device *device, struct virtqueue *vq, 
 static void pci_notify(struct virtio_device *device, unsigned index)
 {
 	struct virtio_pci *pci = container_of(device, struct virtio_pci, device);
-
 	volatile uint8_t *doorbell = pci->doorbells[min(index, 2 * MAX_CORES)];
 
 	if (likely(doorbell && (index < 2 * MAX_CORES || index == pci->control_index)))

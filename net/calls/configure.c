@@ -26,11 +26,6 @@ static bool wait_for_address(uint64_t deadline_ns)
 	return !config_waits();
 }
 
-static void adopt(void *unused)
-{
-	config_adopt(NULL);
-}
-
 int net_configure(void)
 {
 	uint64_t start_ns = clock_ns();
@@ -49,6 +44,6 @@ int net_configure(void)
 	if (!config_end())
 		return error;
 	config_announce();
-	core_call_all(adopt, NULL);
+	core_call_all(config_adopt, NULL);
 	return 0;
 }

@@ -7,18 +7,13 @@
 
 #include <stdarg.h>
 
-static void print(char *text, const char *format, va_list arguments)
-{
-	kvsnprintf(text, NETWORK_TEXT_MAX, format, arguments);
-}
-
 void kprintf(const char *format, ...)
 {
 	char text[NETWORK_TEXT_MAX];
 	va_list arguments;
 
 	va_start(arguments, format);
-	print(text, format, arguments);
+	kvsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	say(text);
 }
@@ -29,7 +24,7 @@ void panic(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	print(text, format, arguments);
+	kvsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	die(text);
 	__builtin_trap();

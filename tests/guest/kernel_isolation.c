@@ -26,6 +26,17 @@
 
 #include <signal.h>
 
+/* How long the instruction there is. */
+SYSCALL(isolation_instruction)(uintptr_t address)
+{
+	struct instruction instruction;
+
+	if (!is_kernel_text(address) ||
+	    !instruction_decode((const uint8_t *)address, 16, &instruction))
+		return -EINVAL;
+	return instruction.length;
+}
+
 #ifndef ISOLATION_NONE
 
 /* image.ld */
@@ -264,16 +275,6 @@ static struct isolation_code range(const void *start, const void *end)
 	return (struct isolation_code){ (uintptr_t)start, (uintptr_t)end };
 }
 
-SYSCALL(isolation_instruction)(uintptr_t address)
-{
-	struct instruction instruction;
-
-	if (!is_kernel_text(address) ||
-	    !instruction_decode((const uint8_t *)address, 16, &instruction))
-		return -EINVAL;
-	return instruction.length;
-}
-
 SYSCALL(isolation_targets)(struct isolation_targets *to)
 {
 	struct isolation_targets targets = {
@@ -392,16 +393,6 @@ SYSCALL(isolation_places)(struct isolation_place *places, long most, const void 
 SYSCALL(isolation_damage)(void)
 {
 	return -ENOSYS;
-}
-
-SYSCALL(isolation_instruction)(uintptr_t address)
-{
-	struct instruction instruction;
-
-	if (!is_kernel_text(address) ||
-	    !instruction_decode((const uint8_t *)address, 16, &instruction))
-		return -EINVAL;
-	return instruction.length;
 }
 
 SYSCALL(isolation_targets)(struct isolation_targets *to)

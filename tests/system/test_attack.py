@@ -1,49 +1,23 @@
 """Exploits of a server that has every mistake (tests/system/attack): what they reach, and what is reported."""
 import http.client
-import os
 import re
 import struct
-import subprocess
 import threading
 
-from guest import BUILD, GUEST_IP, HOST_IP, LAVRA, PREFIX, TAP, Guest, make_tap
-from tap import Skip, check, equal, test
+from isolated import DIRECT_MAP, Image, alias
+from tap import check, equal, test
 
-IMAGE = os.path.join(BUILD, "tests/system/attack/attack")
-IMAGE_OFFSET, DIRECT_MAP = 0xffffffff80000000, 0xffff800000000000
+IMAGE = Image("attack")
 SIGSEGV, SIGILL = 11, 4
 SEGV_ACCERR, SEGV_PKUERR = 2, 4
 
-_symbols = {}
-
 
 def symbol(name):
-    if not _symbols:
-        for line in subprocess.run(["nm", IMAGE + ".elf"], capture_output=True, text=True, check=True).stdout.splitlines():
-            fields = line.split()
-            if len(fields) == 3:
-                _symbols.setdefault(fields[2], int(fields[0], 16))
-    return _symbols[name]
-
-
-def alias(address):
-    """Where the direct map has a byte of the image."""
-    return address - IMAGE_OFFSET + DIRECT_MAP
+    return IMAGE.symbol(name)
 
 
 def attacked(cores, *arguments, options=()):
-    make_tap(cores)
-    guest = Guest(net="tap", cores=cores, command=[
-        LAVRA, "run", IMAGE, "--cores", str(cores), "--memory", "128M", "--net", "tap:" + TAP,
-        "--ip", f"{GUEST_IP}/{PREFIX},{HOST_IP}", *options, "--", *arguments])
-    try:
-        guest.wait_up()
-        if "isolation: application, kernel and network" not in guest.console() and not options:
-            raise Skip("this processor has no protection keys")
-    except BaseException:
-        guest.stop()
-        raise
-    return guest
+    return IMAGE.start(cores, lambda guest: guest.wait_up(), *arguments, options=options)
 
 
 def kernel_secrets():

@@ -1,48 +1,23 @@
 """Faults in one core's network stack: it begins anew, and the others go on (tests/system/stack)."""
-import os
 import re
 import socket
-import subprocess
 import threading
 import time
 
-from guest import BUILD, GUEST_IP, HOST_IP, LAVRA, PREFIX, TAP, Guest, make_tap
-from tap import Skip, check, equal, test
+from guest import GUEST_IP
+from isolated import Image, alias
+from tap import check, equal, test
 
-IMAGE = os.path.join(BUILD, "tests/system/stack/stack")
-IMAGE_OFFSET, DIRECT_MAP = 0xffffffff80000000, 0xffff800000000000
+IMAGE = Image("stack")
 MISTAKES_PORT, ECHO_PORT = 9, 7
-
-_symbols = {}
 
 
 def symbol(name):
-    if not _symbols:
-        for line in subprocess.run(["nm", IMAGE + ".elf"], capture_output=True, text=True, check=True).stdout.splitlines():
-            fields = line.split()
-            if len(fields) == 3:
-                _symbols.setdefault(fields[2], int(fields[0], 16))
-    return _symbols[name]
+    return IMAGE.symbol(name)
 
 
-def started(cores, *options):
-    make_tap(cores)
-    guest = Guest(net="tap", cores=cores, command=[
-        LAVRA, "run", IMAGE, "--cores", str(cores), "--memory", "128M", "--net", "tap:" + TAP,
-        "--ip", f"{GUEST_IP}/{PREFIX},{HOST_IP}", *options])
-    try:
-        for _ in range(200):
-            try:
-                Client().close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        if "isolation: application, kernel and network" not in guest.console() and not options:
-            raise Skip("this processor has no protection keys")
-    except BaseException:
-        guest.stop()
-        raise
-    return guest
+def started(cores):
+    return IMAGE.start(cores, lambda guest: guest.wait_for_port(80))
 
 
 class Client:
@@ -119,7 +94,7 @@ def places():
     """Where the network may not write: what, and the address."""
     for name in ("kernel_pml4", "domain", "trap_stacks", "boot_image_tables", "__stack_chk_guard", "current"):
         yield name, symbol(name)
-        yield f"{name} by the direct map", symbol(name) - IMAGE_OFFSET + DIRECT_MAP
+        yield f"{name} by the direct map", alias(symbol(name))
     yield "the application's data", symbol("application_data_start")
     yield "text", symbol("main")
 
