@@ -18,7 +18,7 @@
 #define RESTARTS_MAX 30
 #define RESTARTS_NS (10 * NS_PER_S)
 
-static CORE_LOCAL unsigned restarts;
+CORE_LOCAL unsigned network_recent_restarts;
 static CORE_LOCAL uint64_t since_ns; /* they are counted */
 
 static bool too_often(void)
@@ -27,9 +27,9 @@ static bool too_often(void)
 
 	if (now_ns - since_ns > RESTARTS_NS) {
 		since_ns = now_ns;
-		restarts = 0;
+		network_recent_restarts = 0;
 	}
-	return ++restarts > RESTARTS_MAX;
+	return ++network_recent_restarts > RESTARTS_MAX;
 }
 
 void network_begin_anew(void)
@@ -39,7 +39,7 @@ void network_begin_anew(void)
 
 	if (too_often()) {
 		kprintf("network: core %u has failed %u times in 10 s: the image ends\n", this_core,
-			restarts);
+			network_recent_restarts);
 		machine_exit(128 + SIGSEGV);
 	}
 	arch_network_restart();

@@ -8,6 +8,8 @@
 
 #define BY_APPLICATION 1u
 #define BY_KERNEL 2u
+#define BY_NETWORK 4u
+#define BY_ALL (BY_APPLICATION | BY_KERNEL | BY_NETWORK)
 
 struct isolation_place {
 	const char *what; /* among constants */
@@ -16,8 +18,14 @@ struct isolation_place {
 	int code; /* si_code of a try that is forbidden */
 };
 
-/* Places as this thread on this core sees them; `mine` is memory of the application's. Returns how many. */
+#define ISOLATION_PLACES_MAX 400
+/* So many of them lie in a block of frames of this order. */
+#define ISOLATION_PLACES_ORDER 2
+
+/* Places as this thread on this core sees them; `mine` is memory of the application's. Returns how many. For
+ * the application, and for the kernel. */
 long sys_isolation_places(struct isolation_place *places, long most, const void *mine);
+long isolation_find_places(struct isolation_place *places, long most, const void *mine);
 /* What the kernel has put here and there, and watches: 0 if it is all as it was. */
 long sys_isolation_damage(void);
 

@@ -17,6 +17,7 @@
 #include "mm/frame.h"
 #include "mm/kva.h"
 #include "mm/object.h"
+#include "net/exchange.h"
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 #include "sched/thread.h"
@@ -41,8 +42,8 @@ SYSCALL(isolation_instruction)(uintptr_t address)
 
 /* image.ld */
 extern const char kernel_text_start[], kernel_text_end[], symbols_start[];
-extern const char core_window_open[], core_window_closed[], boot_image_tables[],
-    core_window_template[];
+extern const char core_window_open[], core_window_closed[], core_window_network[],
+    boot_image_tables[], core_window_template[], network_data_start[];
 
 /* ---- what is watched ---- */
 
@@ -55,6 +56,7 @@ static READ_MOSTLY uint64_t read_mostly = PATTERN;
 static const uint64_t constant = PATTERN;
 static CORE_LOCAL uint64_t watched_local[NWATCHED] = { PATTERN };
 static uint64_t *watched_object, *watched_page;
+static void *network_page;
 
 static void fill(uint64_t *words)
 {
@@ -80,6 +82,8 @@ static void watch(void)
 	filled = true;
 	watched_object = object_alloc(NWATCHED * sizeof(uint64_t));
 	watched_page = phys_to_virt(frame_alloc(0));
+	network_page = phys_to_virt(frame_alloc(0));
+	arch_give_to_network(virt_to_phys(network_page), PAGE_SIZE, true);
 	fill(watched_data);
 	fill(watched_zeroed);
 	fill(watched_object);
@@ -104,7 +108,7 @@ SYSCALL(isolation_damage)(void)
 
 struct list_of_places {
 	struct isolation_place *to;
-	long most, count, error;
+	long most, count;
 };
 
 static void add(struct list_of_places *list, const char *what, const volatile void *address,
@@ -112,8 +116,8 @@ static void add(struct list_of_places *list, const char *what, const volatile vo
 {
 	const struct isolation_place place = { what, (uintptr_t)address, readers, writers, code };
 
-	if (list->count < list->most && user_write(&list->to[list->count], &place, sizeof(place)))
-		list->error = -EFAULT;
+	if (list->count < list->most)
+		list->to[list->count] = place;
 	list->count++;
 }
 
@@ -125,12 +129,19 @@ static void add_kernel(struct list_of_places *list, const char *what, const vola
 static void add_constant(struct list_of_places *list, const char *what,
 			 const volatile void *address)
 {
-	add(list, what, address, BY_KERNEL | BY_APPLICATION, 0, SEGV_ACCERR);
+	add(list, what, address, BY_ALL, 0, SEGV_ACCERR);
 }
 
-static void add_open(struct list_of_places *list, const char *what, const volatile void *address)
+static void add_applications(struct list_of_places *list, const char *what,
+			     const volatile void *address)
 {
 	add(list, what, address, BY_KERNEL | BY_APPLICATION, BY_KERNEL | BY_APPLICATION, 0);
+}
+
+static void add_networks(struct list_of_places *list, const char *what,
+			 const volatile void *address)
+{
+	add(list, what, address, BY_KERNEL | BY_NETWORK, BY_KERNEL | BY_NETWORK, SEGV_PKUERR);
 }
 
 static void *alias(const volatile void *address)
@@ -198,13 +209,29 @@ static void add_windows(struct list_of_places *list)
 	add_kernel(list, "current", &current);
 	add_kernel(list, "addresses of stacks", trap_stacks);
 	add_constant(list, "task state", &trap_tss);
-	add_open(list, "open page", trap_open_stacks);
+	add(list, "open page", trap_open_stacks, BY_ALL, BY_ALL, 0);
 	for (core_id_t core = 0; core < ncores; core++) {
 		add_kernel(list, "a core's window", window_address_of(core, &watched_local));
 		add_kernel(list, "a core's task state", window_address_of(core, &trap_tss));
 		add_kernel(list, "a core's open page", window_address_of(core, trap_open_stacks));
 		add_kernel(list, "a core's domain", window_address_of(core, &domain));
+		add_networks(list, "a core's part of the network",
+			     window_address_of(core, &network_exchange));
 	}
+}
+
+static void add_network(struct list_of_places *list)
+{
+	extern char *network_stack; /* network_gate.S; CORE_LOCAL */
+
+	add_networks(list, "network's data", network_data_start);
+	add_kernel(list, "network's data by the direct map", alias(network_data_start));
+	add_networks(list, "network's page", network_page);
+	add_networks(list, "network's part of the window", core_window_network);
+	add_networks(list, "network's stack", network_stack - 8);
+	add_kernel(list, "where the network's stack is", &network_stack);
+	add_kernel(list, "template of the network's part",
+		   core_window_template + (core_window_network - core_window_start));
 }
 
 static const volatile void *device(void)
@@ -218,9 +245,9 @@ static const volatile void *device(void)
 
 extern uintptr_t __stack_chk_guard; /* random.c */
 
-SYSCALL(isolation_places)(struct isolation_place *places, long most, const void *mine)
+long isolation_find_places(struct isolation_place *places, long most, const void *mine)
 {
-	struct list_of_places list = { places, most, 0, 0 };
+	struct list_of_places list = { places, most, 0 };
 	uint8_t byte;
 
 	/* Brings the page in. */
@@ -247,12 +274,31 @@ SYSCALL(isolation_places)(struct isolation_place *places, long most, const void 
 	add_constant(&list, "end of text", (void *)((vaddr_t)kernel_text_end - 1));
 	add_constant(&list, "is isolation on", &isolation_on);
 	add_constant(&list, "symbols", symbols_start);
-	add_open(&list, "the application's data", (void *)((vaddr_t)application_data_end - 1));
-	add_open(&list, "the application's page", mine);
+	add_applications(&list, "the application's data",
+			 (void *)((vaddr_t)application_data_end - 1));
+	add_applications(&list, "the application's page", mine);
 	add_tables(&list);
 	add_stacks(&list);
 	add_windows(&list);
-	return list.error ? list.error : list.count;
+	add_network(&list);
+	return list.count;
+}
+
+SYSCALL(isolation_places)(struct isolation_place *places, long most, const void *mine)
+{
+	paddr_t frame = frame_alloc(ISOLATION_PLACES_ORDER);
+	struct isolation_place *found = phys_to_virt(frame);
+	long count;
+
+	if (!frame)
+		return -ENOMEM;
+	count = isolation_find_places(found, ISOLATION_PLACES_MAX, mine);
+	if (count > most)
+		count = -E2BIG;
+	if (count > 0 && user_write(places, found, (size_t)count * sizeof(*found)))
+		count = -EFAULT;
+	frame_free(frame, ISOLATION_PLACES_ORDER);
+	return count;
 }
 
 /* ---- code ---- */

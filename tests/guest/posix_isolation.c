@@ -206,9 +206,7 @@ static int try_blind_write(uintptr_t address)
 
 /* ---- places ---- */
 
-#define MOST_PLACES 400
-
-static struct isolation_place places[MOST_PLACES];
+static struct isolation_place places[ISOLATION_PLACES_MAX];
 static char my_page[4096] __attribute__((aligned(4096)));
 
 static bool processor_has_keys(void)
@@ -278,10 +276,10 @@ static void try_place(const struct isolation_place *place)
 
 static void try_places(void)
 {
-	long count = sys_isolation_places(places, MOST_PLACES, my_page);
+	long count = sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 
-	CHECK(count > 40 && count <= MOST_PLACES);
-	for (long i = 0; i < count && i < MOST_PLACES; i++)
+	CHECK(count > 40 && count <= ISOLATION_PLACES_MAX);
+	for (long i = 0; i < count && i < ISOLATION_PLACES_MAX; i++)
 		try_place(&places[i]);
 	CHECK_EQ(sys_isolation_damage(), 0);
 }
@@ -324,8 +322,8 @@ TEST(the_kernels_addresses_cannot_be_mapped_or_protected)
 	long count;
 
 	NEEDS_ISOLATION;
-	count = sys_isolation_places(places, MOST_PLACES, my_page);
-	for (long i = 0; i < count && i < MOST_PLACES; i++) {
+	count = sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
+	for (long i = 0; i < count && i < ISOLATION_PLACES_MAX; i++) {
 		void *page = (void *)(places[i].address & ~4095ul);
 
 		if ((uintptr_t)page < KERNEL_HALF || places[i].writers & BY_APPLICATION)
@@ -536,7 +534,7 @@ static void xrstor_at(uintptr_t site)
 
 static void jump_to_sites(void)
 {
-	sys_isolation_places(places, MOST_PLACES, my_page);
+	sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 	for (long i = 0; i < targets.nsites; i++) {
 		jump_to_site(targets.sites[i]);
 		check_kernel_is_whole();
@@ -585,7 +583,7 @@ static void jump_everywhere(uintptr_t start, uintptr_t end)
 
 static void jump_into_entries(void)
 {
-	sys_isolation_places(places, MOST_PLACES, my_page);
+	sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 	for (unsigned vector = 0; vector < 256; vector++) {
 		jump_to(targets.code[CODE_ENTRIES].start + vector * 16, false);
 		jump_to(targets.code[CODE_ENTRIES].start + vector * 16, true);
@@ -617,7 +615,7 @@ static void return_by_forged_frames(void)
 {
 	static const uint32_t wishes[] = { 0, 4, RIGHTS_SYSTEM, 0xffffffff, 0x3fffffff };
 
-	sys_isolation_places(places, MOST_PLACES, my_page);
+	sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 	for (unsigned is_kernel = 0; is_kernel < 2; is_kernel++) {
 		for (size_t flags = 0; flags < NFLAG_CHOICES; flags++) {
 			for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
@@ -659,7 +657,7 @@ static void call_kernel_functions(void)
 {
 	struct registers registers = registers_of(RFLAGS_IF);
 
-	sys_isolation_places(places, MOST_PLACES, my_page);
+	sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 	fill_area();
 	try_attack(&registers, targets.kernel_call);
 	fill_area();
@@ -693,7 +691,7 @@ static void enter_with_bad_stacks(void)
 		{ "device registers", SIGSEGV, SEGV_PKUERR },
 	};
 	static const uint64_t others[] = { 0, 4096, 0x8000000000000000, 0x7fffffffffff, 1 };
-	long count = sys_isolation_places(places, MOST_PLACES, my_page);
+	long count = sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		for (long place = 0; place < count; place++) {
@@ -814,7 +812,7 @@ static void step_through_gates(void)
 {
 	struct registers registers = registers_of(RFLAGS_IF | RFLAGS_TF);
 
-	sys_isolation_places(places, MOST_PLACES, my_page);
+	sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 	fill_area();
 	steps = 0;
 	fault.number = 0;
@@ -897,7 +895,7 @@ static void trap_by_instruction(void)
 		try_attack(&registers, (uintptr_t)page);
 	}
 	munmap(page, 4096);
-	sys_isolation_places(places, MOST_PLACES, my_page);
+	sys_isolation_places(places, ISOLATION_PLACES_MAX, my_page);
 	check_kernel_is_whole();
 }
 

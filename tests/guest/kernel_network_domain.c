@@ -1,0 +1,152 @@
+/*
+ * What the network may touch: each place of kernel_isolation.c tried from its domain, on every core. A try that
+ * is forbidden ends the network there, and it begins anew.
+ */
+#include "tests/guest/isolation.h"
+
+#include "tests/guest/test.h"
+
+#include "arch/arch.h"
+#include "lavra/counters.h"
+#include "mm/area.h"
+#include "mm/frame.h"
+#include "net/calls/restart.h"
+#include "sched/thread.h"
+#include "smp/core.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#ifndef ISOLATION_NONE
+
+/* What runs in the network's domain: without a canary, since the kernel's is not to be read there. */
+#define IN_NETWORK __attribute__((no_stack_protector, noinline))
+
+typedef long (*network_try)(uintptr_t address, uint8_t byte);
+
+static IN_NETWORK long read_byte(uintptr_t address, uint8_t byte)
+{
+	(void)*(volatile uint8_t *)address;
+	return 0;
+}
+
+static IN_NETWORK long write_byte(uintptr_t address, uint8_t byte)
+{
+	*(volatile uint8_t *)address = byte;
+	return 0;
+}
+
+static IN_NETWORK long call(uintptr_t address, uint8_t byte)
+{
+	return ((network_try)address)(0, byte);
+}
+
+static const network_try tries_read = read_byte, tries_write = write_byte, tries_call = call;
+
+/* As the gates do it (tools/make-network-gates). */
+long in_network(uintptr_t address, uint8_t byte, const network_try *try);
+__asm__(".text\n"
+	".globl in_network\n"
+	"in_network:\n"
+	"	movq %rdx, %rax\n"
+	"	jmp network_call\n");
+
+static void begin_anew(void)
+{
+	/* The suite makes more mistakes than would be borne elsewhere. */
+	network_recent_restarts = 0;
+	for (int i = 0; i < 1000 && arch_network_is_down(); i++)
+		thread_yield();
+	CHECK(!arch_network_is_down());
+}
+
+/* Is it refused? Then the network has failed, once, and is there again. */
+static bool is_refused(const network_try *try, uintptr_t address, uint8_t byte)
+{
+	uint64_t restarts = counters.network_restarts;
+	long result = in_network(address, byte, try);
+
+	if (result == 0)
+		return false;
+	CHECK_EQ(result, -ENETDOWN);
+	CHECK(arch_network_is_down());
+	CHECK_EQ(in_network(address, byte, try), -ENETDOWN);
+	begin_anew();
+	CHECK_EQ(counters.network_restarts, restarts + 1);
+	return true;
+}
+
+static void try_place(const struct isolation_place *place)
+{
+	uint8_t byte = place->readers & BY_KERNEL ? *(const volatile uint8_t *)place->address : 0;
+	bool refused = is_refused(&tries_read, place->address, 0);
+
+	if (refused == !!(place->readers & BY_NETWORK))
+		kernel_test_failed(__FILE__, __LINE__, place->what, refused, this_core, true);
+	refused = is_refused(&tries_write, place->address, byte);
+	if (refused == !!(place->writers & BY_NETWORK))
+		kernel_test_failed(__FILE__, __LINE__, place->what, refused, this_core, true);
+}
+
+static char *application_page(void)
+{
+	return (char *)area_map(0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+KERNEL_TEST(the_network_reaches_its_own_memory_alone)
+{
+	paddr_t frame = frame_alloc(ISOLATION_PLACES_ORDER);
+	struct isolation_place *places = phys_to_virt(frame);
+	char *page = application_page();
+
+	if (!arch_last_key())
+		SKIP("this processor has no protection keys");
+	CHECK(arch_isolation());
+	if (!arch_isolation())
+		return;
+	for (core_id_t core = 0; core < ncores; core++) {
+		long count;
+
+		thread_migrate(core);
+		CHECK_EQ(this_core, core);
+		count = isolation_find_places(places, ISOLATION_PLACES_MAX, page);
+		CHECK(count > 50 && count <= ISOLATION_PLACES_MAX);
+		for (long i = 0; i < count; i++)
+			try_place(&places[i]);
+		CHECK_EQ(sys_isolation_damage(), 0);
+	}
+	frame_free(frame, ISOLATION_PLACES_ORDER);
+	CHECK_EQ(area_unmap((vaddr_t)page, PAGE_SIZE), 0);
+}
+
+KERNEL_TEST(the_network_runs_the_kernel_by_its_services_alone)
+{
+	extern char gate_call[], network_service[], network_give_up[], trap_resume[],
+	    rights_write[];
+	const uintptr_t targets[] = {
+		(uintptr_t)gate_call,
+		(uintptr_t)network_service,
+		(uintptr_t)network_give_up,
+		(uintptr_t)trap_resume,
+		(uintptr_t)rights_write,
+		(uintptr_t)frame_alloc,
+		(uintptr_t)sys_isolation_damage,
+		(uintptr_t)&tries_call,
+	};
+
+	if (!arch_last_key())
+		SKIP("this processor has no protection keys");
+	CHECK(arch_isolation());
+	if (!arch_isolation())
+		return;
+	for (core_id_t core = 0; core < ncores; core++) {
+		thread_migrate(core);
+		for (unsigned i = 0; i < array_size(targets); i++)
+			if (!is_refused(&tries_call, targets[i], 0))
+				kernel_test_failed(__FILE__, __LINE__, "call is allowed",
+						   (long long)targets[i], core, true);
+		CHECK_EQ(sys_isolation_damage(), 0);
+	}
+}
+
+#endif
