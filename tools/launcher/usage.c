@@ -1,6 +1,6 @@
 #include "tools/launcher/usage.h"
 
-const char usage[] =
+const char run_usage[] =
     "usage: lavra run IMAGE [options] [-- ARGUMENTS]\n"
     "       lavra run PROGRAM [options] [-- ARGUMENTS]\n"
     "\n"

@@ -1,4 +1,4 @@
-/* What `lavra --help` and `lavra run --help` say. */
+/* What `lavra run --help` says. */
 #pragma once
 
-extern const char usage[];
+extern const char run_usage[];

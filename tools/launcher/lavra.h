@@ -1,0 +1,13 @@
+/*
+ * The commands of `lavra`, each in a file of its name: they take the words behind it, and return the exit
+ * status.
+ */
+#pragma once
+
+#define EXIT_USAGE 2
+#define EXIT_CANNOT 123 /* refused before anything was started */
+
+int run_command(int argc, char **argv);
+
+/* Say why, and exit. */
+__attribute__((format(printf, 2, 3), noreturn)) void refuse(int status, const char *format, ...);
