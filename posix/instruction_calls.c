@@ -13,6 +13,7 @@
 #include "arch/x86_64/syscall_frame.h"
 #include "arch/x86_64/trap.h"
 #include "lavra/console.h"
+#include "lavra/counters.h"
 #include "sched/thread.h"
 
 #include <errno.h>
@@ -108,6 +109,7 @@ bool syscall_from_instruction(struct trap_frame *frame)
 	int number = (int)frame->rax; /* Linux, too, looks at these 32 bits alone */
 	long result;
 
+	counters.system_calls++;
 	current->entry_trap = frame;
 	if (unlikely(number == SYS_clone))
 		result = instruction_clone(frame);

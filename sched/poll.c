@@ -7,6 +7,7 @@
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/object.h"
+#include "smp/monitor.h"
 #include "smp/window.h"
 
 #include <string.h>
@@ -82,6 +83,7 @@ bool core_poll(void)
 	poll_wanted = false;
 	counters.polls++;
 	poll_ns = clock_ns();
+	monitor_look(poll_ns);
 	core_computes = false;
 	if (unlikely(watching)) {
 		watching = false;
@@ -143,11 +145,14 @@ void idle_wait(void)
 		if (epoch_is_pending())
 			wake_ns = min(wake_ns, before + TICK_NS);
 		if (wake_ns > before) {
+			counters.halts++;
+			wake_ns = min(wake_ns, monitor_halts(before));
 			tick_idle_enter(wake_ns);
 			epoch_sleep();
 			arch_wait_for_interrupt();
 			epoch_wake();
 			tick_idle_leave();
+			monitor_wakes();
 			halted_ns = clock_ns() - before;
 		}
 		sources_quiet(NULL);

@@ -44,11 +44,18 @@ static void check_queueable(const struct thread *thread)
 	assert_on_core(thread->core);
 }
 
+/* The clock as it was read last, by a pass or a switch: near enough. */
+static void note_queued(struct thread *thread)
+{
+	thread->queued = true;
+	thread->queued_ns = max(poll_ns, running_since_ns);
+}
+
 void run_queue_push_back(struct thread *thread)
 {
 	check_queueable(thread);
 	list_push_back(queue(), &thread->run_link);
-	thread->queued = true;
+	note_queued(thread);
 	length++;
 }
 
@@ -56,7 +63,7 @@ void run_queue_push_front(struct thread *thread)
 {
 	check_queueable(thread);
 	list_push_front(queue(), &thread->run_link);
-	thread->queued = true;
+	note_queued(thread);
 	length++;
 }
 
@@ -110,6 +117,8 @@ void switch_to(struct thread *next)
 	assert(next->magic == THREAD_MAGIC && next->core == this_core);
 	counters.context_switches++;
 	account_switch(previous);
+	if (next != idle_thread)
+		counters.run_queue_ns += running_since_ns - min(running_since_ns, next->queued_ns);
 	/* No interrupt may see `current` and the registers disagree. */
 	interrupts = arch_irq_save();
 	current = next;

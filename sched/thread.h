@@ -70,6 +70,7 @@ struct thread {
 	struct trap_frame *entry_trap;
 	int exit_status;
 	uint64_t cpu_ns; /* time run, up to the last switch */
+	uint64_t queued_ns; /* when it came into the run queue */
 	void *save_area; /* arch_save_area_size() bytes; application threads */
 	/* Top of the stack of kernel threads, and of that for `syscall` instructions of application
 	 * threads; NULL: none. */

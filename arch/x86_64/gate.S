@@ -25,6 +25,7 @@
 gate_call:
 	cmpb $0, isolation_on(%rip)
 	jne 1f
+	incq counters + COUNTER_SYSTEM_CALLS(%rip)
 	jmp *(%rax)
 	/* Until rsp is the kernel's, only registers and the open page may hold anything; and nobody else
 	 * may run on this core. */
@@ -45,6 +46,8 @@ gate_call:
 	cmpb $DOMAIN_APPLICATION, domain(%rip)
 	jne rights_violation
 	movb $DOMAIN_KERNEL, domain(%rip)
+	incq counters + COUNTER_SYSTEM_CALLS(%rip)
+	addq $2, counters + COUNTER_PKRU_SWITCHES(%rip)
 	movq %rsp, %rcx
 	movq syscall_stack(%rip), %rsp
 	/* Which function: one of the targets, whatever the open page says. */

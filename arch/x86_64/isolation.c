@@ -7,6 +7,7 @@
 #include "arch/x86_64/user_access.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
+#include "lavra/counters.h"
 
 #include <string.h>
 
@@ -18,6 +19,10 @@ bool isolation_on VISIBLE;
 extern const uint8_t image_is_checked __attribute__((weak));
 
 CORE_LOCAL uint8_t domain = DOMAIN_KERNEL;
+
+_Static_assert(offsetof(struct counters, system_calls) == COUNTER_SYSTEM_CALLS &&
+		   offsetof(struct counters, pkru_switches) == COUNTER_PKRU_SWITCHES,
+	       "isolation.h");
 
 #define EXIT_BAD_OPTION 2
 

@@ -56,6 +56,10 @@
 #define NETWORK_IDLE 0
 #define NETWORK_DOWN 1
 
+/* Places in struct counters (include/lavra/counters.h), for the gates. */
+#define COUNTER_SYSTEM_CALLS 184
+#define COUNTER_PKRU_SWITCHES 192
+
 /*
  * Pages of the core window (smp/window.h) that differ from the rest:
  *

@@ -76,6 +76,7 @@ network_call:
 	movq network_stack(%rip), %rsp
 	movb $1, network_runs(%rip)
 	movb $DOMAIN_NETWORK, domain(%rip)
+	addq $2, counters + COUNTER_PKRU_SWITCHES(%rip)
 	take_network_rights
 	movq %r14, %rdx
 	movq %r15, %rcx
@@ -171,6 +172,7 @@ network_service:
 	leave_network_rights
 	movq %rsp, network_stack_pointer(%rip)
 	movq network_caller(%rip), %rsp
+	addq $2, counters + COUNTER_PKRU_SWITCHES(%rip)
 	cld
 	/* Which function: one of the targets, whatever the network says. */
 	cmpq $network_targets_start, %r11

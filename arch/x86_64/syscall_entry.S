@@ -72,6 +72,7 @@ __kernel_entry:
 gate_kernel_syscall:
 	cmpb $0, isolation_on(%rip)
 	jne 1f
+	incq counters + COUNTER_SYSTEM_CALLS(%rip)
 	jmp kernel_syscall
 1:	movq %rdi, %rax
 	movq %rsi, %rdi

@@ -93,6 +93,7 @@ isolated_registers:
 	cmpb $DOMAIN_APPLICATION, domain(%rip)
 	jne rights_violation
 	movb $DOMAIN_KERNEL, domain(%rip)
+	incq counters + COUNTER_PKRU_SWITCHES(%rip)
 	movq syscall_stack(%rip), %rsp
 	pushq $SELECTOR_DATA
 	pushq open_rsp(%rip)

@@ -181,6 +181,7 @@ trap_isolated_entries:
 	 * before the stack is ours, for this writes. */
 	pushq $RFLAGS_FIXED
 	popfq
+	incq counters + COUNTER_PKRU_SWITCHES(%rip)
 	pushq OPEN(\ist, 8)	/* ss */
 	pushq OPEN(\ist, 16)
 	pushq OPEN(\ist, 24)
@@ -274,7 +275,8 @@ isolated_return:
 	cmpb $DOMAIN_KERNEL, domain(%rip)
 	jne rights_violation
 2:	restore_registers_and_return
-1:	movl FRAME_RIGHTS(%rsp), %eax
+1:	incq counters + COUNTER_PKRU_SWITCHES(%rip)
+	movl FRAME_RIGHTS(%rsp), %eax
 	orl $RIGHTS_SYSTEM, %eax
 	movl %eax, open_return_rights(%rip)
 	movb $DOMAIN_APPLICATION, domain(%rip)
@@ -293,6 +295,7 @@ isolated_return:
 
 isolated_return_to_network:
 	movb $DOMAIN_NETWORK, domain(%rip)
+	incq counters + COUNTER_PKRU_SWITCHES(%rip)
 	movl $0, FRAME_DOMAIN(%rsp)
 	frame_to_open_page
 	take_network_rights

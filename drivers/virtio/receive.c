@@ -265,6 +265,8 @@ unsigned virtio_net_receive(unsigned queue, struct packet **packets, unsigned ma
 		bytes += len;
 	} while (n < max);
 
+	counters.rx_batches++;
+	counters.rx_waiting += waiting;
 	counters.rx_packets += n;
 	counters.rx_bytes += bytes;
 	if (vq->nfree >= rq->refill_batch && likely(!vq->stopped))

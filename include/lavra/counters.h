@@ -3,8 +3,8 @@
  *
  * Written by the owning core alone, with plain increments; read by anybody, without
  * stopping anyone (`counters_of`), so a sum over cores may be a moment out of step.
- * A counter is one line in the table below: it then has a field, a name in
- * /proc/lavra/cores and a line in the metrics.
+ * A counter is one line in the table below, at its end: it then has a field, a name in
+ * /proc/lavra/cores, a place in the monitor's file (docs/monitor.md) and a line in the metrics.
  */
 #pragma once
 
@@ -33,7 +33,14 @@
 	X(preemptions, "threads preempted in application code")                                    \
 	X(page_faults, "page faults that mapped a page")                                           \
 	X(polls, "passes over the core's work sources")                                            \
-	X(idle_ns, "time halted, in nanoseconds")
+	X(idle_ns, "time halted, in nanoseconds")                                                  \
+	X(system_calls, "system calls, but for reading clocks (not counted by ISOLATION=none)")    \
+	X(pkru_switches, "writes of PKRU where a domain was entered or left")                      \
+	X(socket_requests, "receiving, sending and accepting asked of sockets at home here")       \
+	X(rx_batches, "passes that found received frames")                                         \
+	X(rx_waiting, "frames that waited in the ring at those passes, summed up")                 \
+	X(run_queue_ns, "time that threads waited in the run queue, in nanoseconds")               \
+	X(halts, "times that the core halted")
 
 struct counters {
 #define X(name, help) uint64_t name;

@@ -6,6 +6,7 @@
 
 #include "arch/arch.h"
 #include "arch/x86_64/user_access.h"
+#include "lavra/counters.h"
 #include "net/exchange.h"
 #include "net/look.h"
 #include "sched/thread.h"
@@ -55,6 +56,7 @@ struct socket *socket_accept(struct socket *socket, int *error)
 {
 	struct socket *accepted = enter_socket_accept(socket, &network_exchange.error);
 
+	counters.socket_requests++;
 	*error = network_exchange.error;
 	return checked(accepted, error);
 }
@@ -224,6 +226,7 @@ ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned 
 {
 	ssize_t result;
 
+	counters.socket_requests++;
 	if (!arch_isolation())
 		return enter_socket_receive(socket, iov, niov, flags, from, control);
 	if (likely(!(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) && !from && !control)) {
@@ -307,6 +310,7 @@ ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned nio
 	const struct socket_control *with = NULL;
 	size_t total, sent = 0;
 
+	counters.socket_requests++;
 	network_exchange.at_once = core_computes;
 	if (!arch_isolation())
 		return enter_socket_send(socket, iov, niov, flags, to, control);

@@ -7,18 +7,9 @@
 #include "posix/file/file.h"
 #include "posix/fs/pseudo.h"
 
-#include "arch/arch.h"
 #include "lavra/counters.h"
-#include "mm/area.h"
-#include "mm/frame.h"
-#include "mm/object.h"
-#include "net/domain/poll.h"
-#include "net/socket.h"
-#include "posix/fs/inode.h"
+#include "posix/proc/totals.h"
 #include "posix/process/machine.h"
-#include "posix/socket/unix_socket.h"
-#include "sched/thread.h"
-#include "smp/core.h"
 
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -46,21 +37,9 @@ static void print_cores(struct text *text, unsigned number)
 
 static void print_totals(struct text *text, unsigned number)
 {
-	text_print(text, "cores %u\n", ncores);
-	text_print(text, "uptime_ns %lu\n", clock_ns());
-	text_print(text, "threads %u\n", thread_count());
-	text_print(text, "descriptors %u\n", fd_count());
-	text_print(text, "sockets %u\n", socket_count());
-	text_print(text, "tcp_control_blocks %u\n", tcp_control_block_count());
-	text_print(text, "tcp_time_wait %u\n", tcp_time_wait_count());
-	text_print(text, "pages_total %zu\n", frame_total());
-	text_print(text, "pages_free %zu\n", frame_free_count());
-	text_print(text, "pages_mapped %zu\n", area_resident_pages());
-	text_print(text, "object_bytes %zu\n",
-		   object_bytes_in_use() + network_object_bytes_in_use());
-	text_print(text, "inodes %u\n", inode_count());
-	text_print(text, "local_sockets %u\n", unix_socket_count());
-	text_print(text, "files_in_flight %u\n", unix_files_in_flight());
+#define X(name, value, help) text_print(text, #name " %lu\n", (unsigned long)(value));
+	TOTALS(X)
+#undef X
 }
 
 static void print_cpuinfo(struct text *text, unsigned number)

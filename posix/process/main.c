@@ -6,6 +6,7 @@
 
 #include "arch/arch.h"
 #include "arch/boot_info.h"
+#include "drivers/ivshmem.h"
 #include "drivers/virtio/virtio_net.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
@@ -14,6 +15,7 @@
 #include "net/net.h"
 #include "posix/fs/archive.h"
 #include "posix/fs/fs.h"
+#include "posix/proc/metrics.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 #include "smp/epoch.h"
@@ -53,6 +55,7 @@ static void boot_thread(void *unused)
 {
 	net_configure();
 	fs_init();
+	metrics_start();
 	kprintf("lavra: ready in %lu ms, %zu of %zu KiB free\n",
 		(unsigned long)(clock_ns() / NS_PER_MS), frame_free_count() * (PAGE_SIZE / 1024),
 		frame_total() * (PAGE_SIZE / 1024));
@@ -79,6 +82,7 @@ void lavra_main(const struct boot_info *info)
 
 	network_start();
 	virtio_net_init();
+	ivshmem_init();
 	network_start_core();
 	thread_calls_init();
 	release_other_cores();

@@ -8,6 +8,7 @@
 #include "arch/arch.h"
 #include "arch/x86_64/syscall_frame.h"
 #include "lavra/console.h"
+#include "lavra/counters.h"
 #include "posix/thread/futex.h"
 #include "posix/signal/signal.h"
 #include "posix/syscall.h"
@@ -64,6 +65,7 @@ long syscall_from_registers(struct syscall_frame *frame)
 	const uint64_t *argument = frame->arguments;
 	long result;
 
+	counters.system_calls++;
 	if (frame->number == SYS_clone)
 		return clone_from_registers(frame);
 	if (frame->number == SYS_munmap && frame->stack_pointer - argument[0] < argument[1])

@@ -1,5 +1,8 @@
 #include "tools/launcher/command.h"
 
+#include "lavra/monitor.h"
+
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +56,24 @@ static void add_network(struct command *command, const struct options *options, 
 		add(command, "virtio-net-pci,netdev=net0,romfile=");
 }
 
+/* QEMU ends a value at a comma, unless there are two. */
+static void add_monitor(struct command *command, const char *path)
+{
+	char doubled[2 * PATH_MAX], *to = doubled;
+
+	for (const char *from = path; *from && to < doubled + sizeof(doubled) - 2; from++) {
+		*to++ = *from;
+		if (*from == ',')
+			*to++ = ',';
+	}
+	*to = 0;
+	add(command, "-object");
+	add(command, "memory-backend-file,id=monitor,share=on,mem-path=%s,size=%u", doubled,
+	    MONITOR_FILE_SIZE);
+	add(command, "-device");
+	add(command, "ivshmem-plain,memdev=monitor");
+}
+
 /* An argument as the image's own splitting of its command line reads it back. */
 static const char *quote(const char *argument, const char **quotes)
 {
@@ -100,6 +121,8 @@ static const char *add_command_line(struct command *command, const struct option
 		fprintf(stream, "aslr=%s ", options->aslr);
 	if (options->isolation)
 		fprintf(stream, "isolation=%s ", options->isolation);
+	if (options->metrics_port)
+		fprintf(stream, "metrics=%lu ", options->metrics_port);
 	for (unsigned i = 0; i < options->nenvironment && !wrong; i++) {
 		wrong = quote(options->environment[i], &quotes);
 		if (!wrong)
@@ -165,6 +188,8 @@ const char *command_build(struct command *command, const struct options *options
 	add(command, "-device");
 	add(command, "isa-debug-exit,iobase=0xf4,iosize=4");
 	add_network(command, options, surroundings->vhost);
+	if (surroundings->monitor_path)
+		add_monitor(command, surroundings->monitor_path);
 	if (options->gdb) {
 		add(command, "-gdb");
 		add(command, "tcp:127.0.0.1:1234");

@@ -17,6 +17,7 @@ struct surroundings {
 	const char *image;
 	const char *initrd; /* NULL: none */
 	const char *status_path; /* where the image writes its exit status */
+	const char *monitor_path; /* memory that the image shares with us; NULL: none */
 	bool kvm;
 	bool vhost; /* let the host's kernel move the frames of a tap */
 	uint64_t time_ms; /* the wall clock's, for the image; 0: not told */

@@ -13,6 +13,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "run", "start an image, or a program that was made for Linux", run_command },
+	{ "top", "watch what each core of a running image does", top_command },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -164,6 +164,21 @@ static const char *parse_isolation(struct options *options, const char *text)
 	return NULL;
 }
 
+static const char *parse_monitor(struct options *options, const char *text)
+{
+	if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+		return complain("--monitor takes on or off, not '%s'", text);
+	options->monitor = !strcmp(text, "on");
+	return NULL;
+}
+
+static const char *parse_metrics(struct options *options, const char *text)
+{
+	if (!parse_number(text, text + strlen(text), 1, 65535, &options->metrics_port))
+		return complain("--metrics takes a port from 1 to 65535, not '%s'", text);
+	return NULL;
+}
+
 static const char *parse_path(const char **path, const char *name, const char *text)
 {
 	if (!*text)
@@ -186,6 +201,10 @@ static const char *parse_option(struct options *options, const char *name, char 
 		return parse_aslr(options, value);
 	if (!strcmp(name, "--isolation"))
 		return parse_isolation(options, value);
+	if (!strcmp(name, "--monitor"))
+		return parse_monitor(options, value);
+	if (!strcmp(name, "--metrics"))
+		return parse_metrics(options, value);
 	if (!strcmp(name, "--cores"))
 		return parse_cores(options, value);
 	if (!strcmp(name, "--memory"))
@@ -211,10 +230,11 @@ static const char *parse_option(struct options *options, const char *name, char 
 
 static bool takes_value(const char *name)
 {
-	static const char *const names[] = { "--cores", "--memory",	 "--publish",  "--net",
-					     "--ip",	"--machine",	 "--accel",    "--append",
-					     "--qemu",	"--qemu-option", "--initrd",   "--files",
-					     "--env",	"--aslr",	 "--isolation" };
+	static const char *const names[] = {
+		"--cores", "--memory", "--publish",   "--net",	       "--ip",	   "--machine",
+		"--accel", "--append", "--qemu",      "--qemu-option", "--initrd", "--files",
+		"--env",   "--aslr",   "--isolation", "--monitor",     "--metrics"
+	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(name, names[i]))
@@ -230,6 +250,7 @@ const char *options_parse(struct options *options, int argc, char **argv)
 		.cores = 1,
 		.memory_mib = 128,
 		.machine = "q35",
+		.monitor = true,
 		.qemu = "qemu-system-x86_64",
 		.append = calloc(argc + 1, sizeof(char *)),
 		.environment = calloc(argc + 1, sizeof(char *)),

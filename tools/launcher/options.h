@@ -30,6 +30,8 @@ struct options {
 	enum accelerator accelerator;
 	const char *qemu;
 	bool gdb, dry_run, help;
+	bool monitor; /* hand it memory that `lavra top` reads */
+	unsigned long metrics_port; /* 0: none */
 	unsigned npublished;
 	struct published_port published[MAX_PUBLISHED];
 	/* These point into argv. */

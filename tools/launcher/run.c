@@ -9,6 +9,7 @@
 #include "tools/launcher/command.h"
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/options.h"
+#include "tools/launcher/run_folder.h"
 #include "tools/launcher/usage.h"
 
 #include <arpa/inet.h>
@@ -204,6 +205,26 @@ static uint64_t wall_clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static struct monitor_file monitor_file;
+
+static void remove_monitor_file(void)
+{
+	monitor_file_remove(&monitor_file);
+}
+
+/* The image runs without it, too. */
+static const char *make_monitor_file(const char *image)
+{
+	const char *wrong = monitor_file_create(&monitor_file, image);
+
+	if (wrong) {
+		fprintf(stderr, "lavra: %s; going on without what 'lavra top' reads\n", wrong);
+		return NULL;
+	}
+	atexit(remove_monitor_file);
+	return monitor_file.path;
+}
+
 static int run(const struct options *options)
 {
 	struct boot_files files;
@@ -235,6 +256,15 @@ static int run(const struct options *options)
 		/* A command that is only printed would tell an old time when it is run. */
 		.time_ms = options->dry_run ? 0 : wall_clock_ms(),
 	};
+	/* From here on a signal ends us where we clean up. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, &old_signals);
+	if (options->monitor && !options->dry_run)
+		surroundings.monitor_path = make_monitor_file(options->image);
 	surroundings.vhost = surroundings.kvm && can_open("/dev/vhost-net");
 	wrong = command_build(&command, options, &surroundings);
 	if (wrong)
@@ -251,12 +281,6 @@ static int run(const struct options *options)
 	if (options->network == NETWORK_TAP && !if_nametoindex(options->tap))
 		refuse(EXIT_CANNOT, "there is no network interface '%s'", options->tap);
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, &old_signals);
 	child = start(&command, &old_signals);
 	wait_status = wait_for(child, &signals, &signal);
 	/* QEMU changes the terminal, and does not undo it when it is killed. */

@@ -1,0 +1,321 @@
+/*
+ * lavra top: what each core of a running image does, on a terminal, as a table or as JSON.
+ */
+#include "tools/launcher/lavra.h"
+#include "tools/launcher/run_folder.h"
+#include "tools/launcher/terminal.h"
+#include "tools/launcher/top_options.h"
+#include "tools/launcher/top_view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BEGIN_PATIENCE_MS 10000 /* an image boots in less */
+#define BEGIN_PAUSE_MS 50
+
+struct top {
+	struct running_image image;
+	struct monitor_reader reader;
+	struct guest_clock clock;
+	struct sample samples[2];
+	unsigned newest; /* of the samples */
+	struct rates rates;
+	double interval_s;
+	uint64_t cores;
+	struct top_order order;
+	bool paused, json;
+};
+
+static void pause_ms(unsigned ms)
+{
+	const struct timespec pause = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&pause, NULL);
+}
+
+static bool is_chosen(const struct running_image *image, const char *which)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", (int)image->pid);
+	return !which || !strcmp(image->name, which) || !strcmp(number, which);
+}
+
+/* The one that is meant, or a refusal that lists those there are. */
+static void choose_image(struct running_image *chosen, const char *which)
+{
+	struct running_images images;
+	const char *wrong = running_images_find(&images);
+	const char *slash = which ? strrchr(which, '/') : NULL;
+	unsigned nchosen = 0;
+
+	if (wrong)
+		refuse(EXIT_CANNOT, "%s", wrong);
+	which = slash ? slash + 1 : which;
+	for (unsigned i = 0; i < images.count; i++)
+		if (is_chosen(&images.list[i], which)) {
+			*chosen = images.list[i];
+			nchosen++;
+		}
+	if (nchosen != 1 && images.count) {
+		fputs("running images:\n", stderr);
+		for (unsigned i = 0; i < images.count; i++)
+			fprintf(stderr, "  %-24s pid %d\n", images.list[i].name,
+				(int)images.list[i].pid);
+	}
+	running_images_free(&images);
+	if (nchosen == 1)
+		return;
+	if (nchosen)
+		refuse(EXIT_CANNOT, "%u images are meant: say one's pid, as 'lavra top PID'",
+		       nchosen);
+	if (which)
+		refuse(EXIT_CANNOT,
+		       "no image '%s' of yours runs that 'lavra run' started with its "
+		       "monitor on",
+		       which);
+	refuse(EXIT_CANNOT, "no image of yours runs: start one with 'lavra run IMAGE'");
+}
+
+static void open_image(struct top *top)
+{
+	int fd = open(top->image.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	const char *wrong;
+
+	if (fd < 0)
+		refuse(EXIT_CANNOT, "%s: %s", top->image.path, strerror(errno));
+	for (unsigned waited = 0;; waited += BEGIN_PAUSE_MS) {
+		wrong = monitor_open(&top->reader, fd);
+		if (!wrong)
+			return;
+		if (wrong != monitor_not_begun)
+			refuse(EXIT_CANNOT, "%s: %s", top->image.path, wrong);
+		if (!monitor_file_is_in_use(fd))
+			refuse(EXIT_CANNOT, "the image '%s' has ended", top->image.name);
+		if (waited >= BEGIN_PATIENCE_MS)
+			refuse(EXIT_CANNOT,
+			       "%s: %s: it is stopped, or was not built from this source tree",
+			       top->image.name, wrong);
+		pause_ms(BEGIN_PAUSE_MS);
+	}
+}
+
+static void take_sample(struct top *top, bool first)
+{
+	struct sample *before = &top->samples[top->newest];
+	struct sample *now = &top->samples[!top->newest];
+	const char *wrong = monitor_read(&top->reader, now);
+
+	if (wrong)
+		refuse(EXIT_CANNOT, "%s: %s", top->image.path, wrong);
+	top->newest = !top->newest;
+	guest_clock_learn(&top->clock, &top->reader, first ? NULL : before, now);
+	if (first)
+		return;
+	rates_compute(&top->rates, &top->reader, &top->clock, before, now);
+	top->interval_s = (double)(now->host_ns - before->host_ns) / 1e9;
+}
+
+static struct top_sample shown(const struct top *top)
+{
+	return (struct top_sample){
+		.image = top->image.name,
+		.pid = top->image.pid,
+		.reader = &top->reader,
+		.now = &top->samples[top->newest],
+		.rates = &top->rates,
+		.cores = top->cores,
+		.interval_s = top->interval_s,
+	};
+}
+
+static void draw(const struct top *top, const char *prompt, const char *typed)
+{
+	struct top_sample sample = shown(top);
+	unsigned width, height;
+	size_t size;
+	char *text = NULL;
+	FILE *table = open_memstream(&text, &size);
+
+	if (!table)
+		refuse(EXIT_CANNOT, "out of memory");
+	terminal_size(&width, &height);
+	top_print_table(table, &sample, top->order, width, height > 3 ? height - 3 : 1,
+			TERMINAL_BOLD, TERMINAL_PLAIN);
+	fclose(table);
+	fputs(TERMINAL_HOME, stdout);
+	printf("lavra top: %.*s, pid %d, %u cores, by %s%s%s" TERMINAL_END_LINE "\n",
+	       (int)(width > 60 ? IMAGE_NAME_SIZE : 12), top->image.name, (int)top->image.pid,
+	       top->reader.ncores, top_column_title(top->order.column),
+	       top->order.reverse ? ", reverse" : "", top->paused ? ", paused" : "");
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		printf("%s" TERMINAL_END_LINE "\n", line);
+	free(text);
+	fputs(TERMINAL_END_SCREEN "\n", stdout);
+	if (prompt)
+		printf("%s%s", prompt, typed);
+	else
+		printf("%.*s", (int)width - 1, "q quit  < > sort  r reverse  f filter  p pause");
+	fflush(stdout);
+}
+
+#define TYPED_MAX 64
+
+/* A list of cores, typed; nothing typed: all of them. */
+static void ask_for_cores(struct top *top)
+{
+	char typed[TYPED_MAX] = "";
+	const char *prompt = "cores (as 0,2-3; empty: all): ";
+	size_t length = 0;
+	uint64_t cores;
+
+	for (;;) {
+		int key;
+
+		draw(top, prompt, typed);
+		key = terminal_key(-1);
+		if (key < 0 || key == 27)
+			return;
+		if (key == '\r' || key == '\n') {
+			if (!length)
+				top->cores = ~0ull;
+			else if (top_parse_cores(typed, &cores))
+				top->cores = cores;
+			else {
+				prompt = "that is no list of cores; again: ";
+				typed[length = 0] = 0;
+				continue;
+			}
+			return;
+		}
+		if ((key == 127 || key == 8) && length)
+			typed[--length] = 0;
+		else if (key >= ' ' && key < 127 && length < TYPED_MAX - 1) {
+			typed[length++] = (char)key;
+			typed[length] = 0;
+		}
+	}
+}
+
+/* False: it is the end. */
+static bool act_on(struct top *top, int key)
+{
+	unsigned last = top_ncolumns() - 1;
+
+	switch (key) {
+	case 'q':
+	case 3: /* Ctrl-C */
+		return false;
+	case '<':
+	case ',':
+		top->order.column = top->order.column ? top->order.column - 1 : last;
+		break;
+	case '>':
+	case '.':
+		top->order.column = top->order.column < last ? top->order.column + 1 : 0;
+		break;
+	case 'r':
+		top->order.reverse = !top->order.reverse;
+		break;
+	case 'f':
+		ask_for_cores(top);
+		break;
+	case 'p':
+		top->paused = !top->paused;
+		break;
+	}
+	return true;
+}
+
+static uint64_t host_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int watch(struct top *top, unsigned interval_ms)
+{
+	uint64_t next_ms = host_ms() + interval_ms;
+	bool ended = false;
+
+	if (!terminal_begin())
+		refuse(EXIT_CANNOT, "the terminal cannot be set up: %s (use --once)",
+		       strerror(errno));
+	draw(top, NULL, NULL);
+	while (!ended && !terminal_is_over()) {
+		uint64_t now_ms = host_ms();
+		int key = terminal_key(now_ms < next_ms ? (int)(next_ms - now_ms) : 0);
+
+		if (key == TERMINAL_CLOSED || (key >= 0 && !act_on(top, key)))
+			break;
+		if (host_ms() >= next_ms) {
+			next_ms = host_ms() + interval_ms;
+			ended = !monitor_file_is_in_use(top->reader.fd);
+			if (!ended && !top->paused)
+				take_sample(top, false);
+		}
+		draw(top, NULL, NULL);
+	}
+	terminal_end();
+	if (ended)
+		fprintf(stderr, "lavra: the image '%s' has ended\n", top->image.name);
+	return 0;
+}
+
+static void print(const struct top *top)
+{
+	struct top_sample sample = shown(top);
+
+	if (top->json)
+		top_print_json(stdout, &sample);
+	else
+		top_print_table(stdout, &sample, top->order, 0, 0, "", "");
+	fflush(stdout);
+}
+
+static int print_samples(struct top *top, unsigned interval_ms, bool once)
+{
+	do {
+		pause_ms(interval_ms);
+		if (!monitor_file_is_in_use(top->reader.fd)) {
+			if (once)
+				refuse(EXIT_CANNOT, "the image '%s' has ended", top->image.name);
+			return 0;
+		}
+		take_sample(top, false);
+		print(top);
+	} while (!once && !ferror(stdout));
+	return 0;
+}
+
+int top_command(int argc, char **argv)
+{
+	static struct top top; /* large */
+	struct top_options options;
+	const char *wrong = top_options_parse(&options, argc, argv);
+
+	if (wrong)
+		refuse(EXIT_USAGE, "%s\n'lavra top --help' lists the options", wrong);
+	if (options.help) {
+		fputs(top_usage, stdout);
+		return 0;
+	}
+	choose_image(&top.image, options.which);
+	open_image(&top);
+	top.cores = options.cores;
+	top.json = options.json;
+	take_sample(&top, true);
+	if (options.once || options.json || !isatty(STDOUT_FILENO))
+		return print_samples(&top, options.interval_ms, options.once);
+	/* Something to see at once: what happened in a moment. */
+	pause_ms(options.interval_ms < 300 ? options.interval_ms : 300);
+	take_sample(&top, false);
+	return watch(&top, options.interval_ms);
+}
