@@ -90,13 +90,14 @@ def counters_agree_with_the_load_and_with_the_tap():
               f"wrk counted {load['requests']} requests, httpd {served}")
         # wrk's connections, one to try, two to httpd's counters, two scrapes; a SYN may be sent twice.
         check(32 + 4 <= did["connections_opened"] <= 32 + 6, f"{did['connections_opened']} connections were opened")
-        # A request takes a call to read and one to write at least, and, beside waiting, no more.
-        check(2 * served <= did["system_calls"] <= 4 * served, f"{did['system_calls']} calls for {served} requests")
-        check(2 * served <= did["socket_requests"] <= 4 * served,
+        # A request takes a call to read, one to write, and at most one to wait.
+        check(2 * served <= did["system_calls"] <= 3 * served + 1000,
+              f"{did['system_calls']} calls for {served} requests")
+        check(2 * served <= did["socket_requests"] <= 3 * served + 1000,
               f"{did['socket_requests']} requests of sockets for {served} requests")
-        # Frames and bytes: those that the tap dropped the guest never saw.
+        # What is sent again both count, and all was quiet at the four looks, but for an ARP or a multicast.
         for name, count in wire.items():
-            check(abs(did[name] - count) <= 0.01 * count + 20,
+            check(abs(did[name] - count) <= (16 if "packets" in name else 16 * 150),
                   f"{name}: the guest counted {did[name]}, the tap {count}")
         # /metrics was asked before that, and after.
         for name in ("rx_packets", "system_calls", "socket_requests"):
