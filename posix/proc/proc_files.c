@@ -1,8 +1,8 @@
 /*
  * /proc of the whole machine: what Lavra tells of itself, and the files that Linux programs read.
  *
- * /proc/lavra/cores is a table: a line of names, then one line per core. /proc/lavra/totals has
- * a name and a number on each line. Both only ever grow at their ends.
+ * /proc/lavra/cores is a table: a line of names, by which a reader finds its columns, then one line per
+ * core. /proc/lavra/totals has a name and a number on each line. Names stay; more come.
  */
 #include "posix/file/file.h"
 #include "posix/fs/pseudo.h"

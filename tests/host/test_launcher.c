@@ -136,6 +136,10 @@ static void test_refusals(void **state)
 	refuse("x --env PATH", "NAME=VALUE");
 	refuse("x --env =x", "NAME=VALUE");
 	refuse("x --aslr maybe", "on or off");
+	refuse("x --monitor maybe", "on or off");
+	refuse("x --metrics 0", "1 to 65535");
+	refuse("x --metrics 65536", "1 to 65535");
+	refuse("x --metrics http", "1 to 65535");
 	refuse("x --isolation maybe", "on, off or require");
 	refuse("x --initrd a --initrd b", "given once");
 	refuse("x --files a --files b", "given once");
@@ -205,12 +209,39 @@ static void test_command(void **state)
 	assert_null(strstr(command_line("x", false), "-initrd"));
 	expect("x --aslr off --env A=b --env C= -- d", false,
 	       "-append aslr=off env=A=b env=C= -- d ");
+	expect("x --metrics 9100 --ip dhcp", false, "-append ip=dhcp metrics=9100 ");
 	expect("x --isolation require", false, "-append isolation=require ");
 	expect("x", false, "-chardev file,id=status,path=/status ");
 	assert_null(strstr(command_line("x --net none", false), "-netdev"));
 	assert_null(strstr(command_line("x", false), "-append"));
 	/* A single queue is not a multiqueue device of one. */
 	assert_null(strstr(command_line("x --net tap:t0", false), "mq=on"));
+}
+
+static void test_monitor(void **state)
+{
+	struct surroundings surroundings = { .image = "x", .status_path = "/status" };
+	struct options options;
+	struct command command;
+	unsigned i = 0;
+
+	accept(&options, "x");
+	assert_true(options.monitor);
+	surroundings.monitor_path = "/run/a,b/x.1.monitor";
+	assert_null(command_build(&command, &options, &surroundings));
+	while (i < command.nwords && strcmp(command.words[i], "-object") != 0)
+		i++;
+	assert_true(i + 3 < command.nwords);
+	/* QEMU takes a doubled comma for one. */
+	assert_string_equal(command.words[i + 1], "memory-backend-file,id=monitor,share=on,"
+						  "mem-path=/run/a,,b/x.1.monitor,size=262144");
+	assert_string_equal(command.words[i + 3], "ivshmem-plain,memdev=monitor");
+	command_free(&command);
+	options_free(&options);
+	accept(&options, "x --monitor off");
+	assert_false(options.monitor);
+	options_free(&options);
+	assert_null(strstr(command_line("x", false), "ivshmem"));
 }
 
 static void test_arguments_are_quoted(void **state)
@@ -251,13 +282,10 @@ static void test_arguments_are_quoted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_cores),
-		cmocka_unit_test(test_publish),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_command),
-		cmocka_unit_test(test_arguments_are_quoted),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_cores),	 cmocka_unit_test(test_publish),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_command),
+		cmocka_unit_test(test_monitor),	 cmocka_unit_test(test_arguments_are_quoted),
 	};
 
 	return cmocka_run_group_tests_name("launcher", tests, NULL, NULL);

@@ -94,14 +94,12 @@ static void print_number(char text[16], double value)
 	static const char units[] = " kMGTPE";
 	unsigned unit = 0;
 
-	while (value >= 99999.5 && units[unit + 1]) {
+	while (value >= (unit ? 9999.5 : 99999.5) && units[unit + 1]) {
 		value /= 1000;
 		unit++;
 	}
-	if (!unit)
-		snprintf(text, 16, value > 0 && value < 99.95 ? "%.1f" : "%.0f", value);
-	else
-		snprintf(text, 16, "%.0f%c", value, units[unit]);
+	snprintf(text, 16, value > 0 && value < 99.95 ? "%.1f%.*s" : "%.0f%.*s", value,
+		 unit ? 1 : 0, units + unit);
 }
 
 static void print_row(FILE *to, const struct top_sample *sample, const struct core_rates *core,
