@@ -42,8 +42,10 @@ struct scrape {
 	struct socket_owner owner;
 	uint64_t deadline_ns;
 	size_t length; /* of the request so far; at the end, of what was ignored */
-	size_t sent; /* of the answer */
-	struct text answer;
+	size_t sent; /* of the answer: */
+	size_t head_length;
+	char head[256];
+	struct text body;
 	char request[METRICS_REQUEST_MAX];
 };
 
@@ -71,8 +73,8 @@ static void notified(void *owner, uint32_t events)
 static void finish(struct scrape *scrape)
 {
 	socket_close(scrape->socket);
-	object_free(scrape->answer.bytes);
-	scrape->answer = (struct text){ 0 };
+	object_free(scrape->body.bytes);
+	scrape->body = (struct text){ 0 };
 	scrape->stage = STAGE_FREE;
 }
 
@@ -98,25 +100,25 @@ static const char *reason_of(unsigned status)
 
 static void answer(struct scrape *scrape, struct metrics_request request)
 {
-	struct text body = { 0 };
+	struct text *body = &scrape->body;
 	unsigned status = request.status;
 
 	if (status == 200)
-		metrics_print(&body);
-	if (body.failed) {
-		body.length = 0;
+		metrics_print(body);
+	if (body->failed) {
+		body->length = 0;
 		status = 503; /* no memory for it */
 	}
 	if (status != 200)
-		text_print(&body, "%u %s: there is GET /metrics\n", status, reason_of(status));
-	text_print(&scrape->answer,
-		   "HTTP/1.1 %u %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-		   "Content-Length: %zu\r\n%sConnection: close\r\n\r\n",
-		   status, reason_of(status), body.length,
-		   status == 405 ? "Allow: GET, HEAD\r\n" : "");
-	if (!request.head)
-		text_append(&scrape->answer, body.bytes, body.length);
-	object_free(body.bytes);
+		text_print(body, "%u %s: there is GET /metrics\n", status, reason_of(status));
+	scrape->head_length = (size_t)ksnprintf(
+	    scrape->head, sizeof(scrape->head),
+	    "HTTP/1.1 %u %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+	    "Content-Length: %zu\r\n%sConnection: close\r\n\r\n",
+	    status, reason_of(status), body->length, status == 405 ? "Allow: GET, HEAD\r\n" : "");
+	assert(scrape->head_length < sizeof(scrape->head));
+	if (request.head)
+		body->length = 0;
 	scrape->sent = 0;
 	scrape->stage = STAGE_ANSWER;
 }
@@ -147,18 +149,19 @@ static bool read_request(struct scrape *scrape)
 	if (request.status) {
 		answer(scrape, request);
 		scrape->deadline_ns = clock_ns() + METRICS_PATIENCE_NS;
-		if (scrape->answer.failed)
-			finish(scrape);
 	}
 	return true;
 }
 
 static bool send_answer(struct scrape *scrape)
 {
-	struct iovec iov = { scrape->answer.bytes + scrape->sent,
-			     scrape->answer.length - scrape->sent };
-	ssize_t sent =
-	    socket_send(scrape->socket, &iov, 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, NULL);
+	size_t total = scrape->head_length + scrape->body.length;
+	size_t of_head = min(scrape->sent, scrape->head_length), of_body = scrape->sent - of_head;
+	const struct iovec iov[2] = {
+		{ scrape->head + of_head, scrape->head_length - of_head },
+		{ scrape->body.bytes + of_body, scrape->body.length - of_body },
+	};
+	ssize_t sent = socket_send(scrape->socket, iov, 2, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, NULL);
 
 	if (sent == -EAGAIN || sent == 0)
 		return false;
@@ -168,7 +171,7 @@ static bool send_answer(struct scrape *scrape)
 	}
 	scrape->sent += (size_t)sent;
 	scrape->deadline_ns = clock_ns() + METRICS_PATIENCE_NS;
-	if (scrape->sent == scrape->answer.length) {
+	if (scrape->sent == total) {
 		socket_shutdown(scrape->socket, SHUT_WR);
 		scrape->length = 0;
 		scrape->stage = STAGE_END;
