@@ -224,6 +224,10 @@ unsigned arch_discover_cores(paddr_t rsdp);
  * when they are started or timed out; the caller looks at core_is_online(). Boot core. */
 void arch_start_cores(void);
 
+/* Make the static branches (arch/x86_64/static_branch.h) jump, or no more. Returns how many have to stay as they are.
+ * Thread context. */
+unsigned arch_switch_branches(bool on);
+
 /* ---- page tables (arch/x86_64/paging.c) ---- */
 
 enum page_protection {
@@ -313,3 +317,4 @@ struct page_fault {
 bool mm_handle_fault(const struct page_fault *fault);
 
 #include "arch/x86_64/inline.h"
+#include "arch/x86_64/static_branch.h"

@@ -14,6 +14,7 @@
 #include "arch/x86_64/trap.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
+#include "lavra/trace.h"
 #include "sched/thread.h"
 
 #include <errno.h>
@@ -137,6 +138,7 @@ __attribute__((optimize("omit-frame-pointer"))) bool syscall_is_over(void)
 {
 	const struct thread *thread = current;
 
+	TRACE(TRACE_CALL_END, 0, 0);
 	return likely(!(__atomic_load_n(&thread->signal_pending, __ATOMIC_RELAXED) |
 			__atomic_load_n(&process_signal_pending, __ATOMIC_RELAXED) |
 			(uint64_t)thread->signal_mask_saved | thread->call_restarts));

@@ -15,5 +15,7 @@
 /* System call `number`, known only at run time (posix/syscall_table.c). */
 __attribute__((visibility("default"))) long kernel_syscall(long number, long a, long b, long c,
 							   long d, long e, long f);
+/* Every one that there is, with the function's address, by which a trace knows it (lavra/trace.h). */
+void syscall_for_each(void (*visit)(uint64_t function, const char *name));
 /* Say once that the program wanted `number`; returns -ENOSYS. */
 long syscall_absent(long number);

@@ -7,6 +7,8 @@
  */
 #include "posix/syscall.h"
 
+#include "lavra/trace.h"
+
 #define K(number, name)                                                                            \
 	long sys_##name(long a, long b, long c, long d, long e, long f);                           \
 	__attribute__((weak, visibility("default"),                                                \
@@ -30,7 +32,27 @@ long kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	syscall_function *function = NULL;
 
+	long result;
+
 	if ((unsigned long)number < array_size(table))
 		function = table[number];
-	return function ? function(a, b, c, d, e, f) : syscall_absent(number);
+	if (!function)
+		return syscall_absent(number);
+	TRACE(TRACE_CALL, (uintptr_t)function, 0);
+	result = function(a, b, c, d, e, f);
+	TRACE(TRACE_CALL_END, result, 0);
+	return result;
+}
+
+void syscall_for_each(void (*visit)(uint64_t function, const char *name))
+{
+	static const char *const names[] = {
+#define K(number, name) [number] = #name,
+#include "syscall_list.h"
+#undef K
+	};
+
+	for (size_t number = 0; number < array_size(table); number++)
+		if (table[number])
+			visit((uintptr_t)table[number], names[number]);
 }

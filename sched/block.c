@@ -8,6 +8,7 @@
 #include "sched/run_queue.h"
 
 #include "lavra/console.h"
+#include "lavra/trace.h"
 
 void thread_prepare_block(void)
 {
@@ -69,6 +70,7 @@ bool thread_block(uint64_t deadline_ns)
 static void wake_here(struct thread *thread)
 {
 	assert(thread->magic == THREAD_MAGIC);
+	TRACE(TRACE_WAKE, thread->tid, 0);
 	thread->woken = true;
 	if (thread->state == THREAD_BLOCKED)
 		make_runnable(thread);

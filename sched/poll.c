@@ -6,6 +6,7 @@
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
+#include "lavra/trace.h"
 #include "mm/object.h"
 #include "smp/monitor.h"
 #include "smp/window.h"
@@ -149,7 +150,9 @@ void idle_wait(void)
 			wake_ns = min(wake_ns, monitor_halts(before));
 			tick_idle_enter(wake_ns);
 			epoch_sleep();
+			TRACE(TRACE_HALT, 0, 0);
 			arch_wait_for_interrupt();
+			TRACE(TRACE_RUN, 0, 0);
 			epoch_wake();
 			tick_idle_leave();
 			monitor_wakes();

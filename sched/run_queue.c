@@ -5,6 +5,7 @@
 
 #include "lavra/console.h"
 #include "lavra/counters.h"
+#include "lavra/trace.h"
 
 CORE_LOCAL struct thread *current;
 CORE_LOCAL struct thread *idle_thread;
@@ -116,6 +117,7 @@ void switch_to(struct thread *next)
 
 	assert(next->magic == THREAD_MAGIC && next->core == this_core);
 	counters.context_switches++;
+	TRACE(TRACE_SWITCH, next->tid, 0);
 	account_switch(previous);
 	if (next != idle_thread)
 		counters.run_queue_ns += running_since_ns - min(running_since_ns, next->queued_ns);
@@ -190,6 +192,7 @@ void sched_preempted(void)
 	bool its_turn_is_over = turn_over;
 
 	counters.preemptions++;
+	TRACE(TRACE_SWITCH, 0, 0);
 	account_switch(thread);
 	current = idle_thread;
 	if (its_turn_is_over)

@@ -13,6 +13,7 @@
 #include "mm/object.h"
 #include "sched/affinity.h"
 #include "smp/call.h"
+#include "smp/trace.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -139,6 +140,7 @@ static struct thread *application_thread_new(const char *name, core_id_t core, u
 		return NULL;
 	}
 	core_load_add(core, 1);
+	trace_thread_name(thread->tid, thread->name);
 	return thread;
 }
 

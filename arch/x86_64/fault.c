@@ -11,6 +11,7 @@
 #include "arch/x86_64/symbols.h"
 #include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
+#include "lavra/trace.h"
 #include "mm/kva.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
@@ -184,8 +185,10 @@ void fault_page(struct trap_frame *frame)
 			arch_irq_enable();
 		mended = mm_handle_fault(&fault);
 		arch_irq_disable();
-		if (mended)
+		if (mended) {
+			TRACE(TRACE_FAULT, fault.address, frame->rip);
 			return;
+		}
 	}
 	signal = signal_of(&fault, &code);
 	if (trap_is_application(frame)) {

@@ -14,6 +14,7 @@
  */
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"
+#include "arch/x86_64/static_branch.h"
 #include "arch/x86_64/trap.h"
 
 	.section .text.gate, "ax", @progbits
@@ -26,6 +27,7 @@ gate_call:
 	cmpb $0, isolation_on(%rip)
 	jne 1f
 	incq counters + COUNTER_SYSTEM_CALLS(%rip)
+	static_branch 4f
 	jmp *(%rax)
 	/* Until rsp is the kernel's, only registers and the open page may hold anything; and nobody else
 	 * may run on this core. */
@@ -77,7 +79,8 @@ gate_call:
 	movq %r10, %rcx
 	pushq $(RFLAGS_IF | RFLAGS_FIXED)
 	popfq
-	call *(%rax)
+	static_branch 5f
+6:	call *(%rax)
 	movq %rax, FRAME_RAX(%rsp)
 	call syscall_is_over
 	testb %al, %al
@@ -130,6 +133,46 @@ gate_call:
 	cli
 	movq %rsp, %rdi
 	jmp trap_resume
+	/* While it is traced (lavra/trace.h). The caller's frame stays linked to the function's. */
+4:	pushq %rbp
+	movq %rsp, %rbp
+	pushq %rdi
+	pushq %rsi
+	pushq %rdx
+	pushq %rcx
+	pushq %r8
+	pushq %r9
+	pushq %rax
+	subq $8, %rsp
+	movq (%rax), %rdi
+	call trace_call_begins
+	addq $8, %rsp
+	popq %rax
+	popq %r9
+	popq %r8
+	popq %rcx
+	popq %rdx
+	popq %rsi
+	popq %rdi
+	call *(%rax)
+	pushq %rax
+	subq $8, %rsp
+	movq %rax, %rdi
+	call trace_call_ends
+	addq $8, %rsp
+	popq %rax
+	popq %rbp
+	ret
+5:	movq (%rax), %rdi
+	call trace_call_begins
+	movq FRAME_ERROR(%rsp), %rax
+	movq FRAME_RDI(%rsp), %rdi
+	movq FRAME_RSI(%rsp), %rsi
+	movq FRAME_RDX(%rsp), %rdx
+	movq FRAME_RCX(%rsp), %rcx
+	movq FRAME_R8(%rsp), %r8
+	movq FRAME_R9(%rsp), %r9
+	jmp 6b
 	.globl gate_call_end
 gate_call_end:
 

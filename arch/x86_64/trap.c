@@ -10,7 +10,9 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/registers.h"
+#include "arch/x86_64/static_branch.h"
 #include "lavra/console.h"
+#include "lavra/trace.h"
 #include "mm/kva.h"
 #include "smp/core.h"
 
@@ -126,7 +128,9 @@ static void preempt(const struct trap_frame *frame)
 
 void trap_interrupt(struct trap_frame *frame)
 {
+	TRACE(TRACE_INTERRUPT, frame->vector, 0);
 	irq_dispatch((unsigned)frame->vector);
+	TRACE(TRACE_INTERRUPT_END, 0, 0);
 	if (!trap_is_application(frame))
 		return;
 	if (sched_should_preempt())
@@ -141,6 +145,10 @@ void trap_exception(struct trap_frame *frame)
 	if (trap_is_application(frame))
 		frame->rflags |= RFLAGS_IF;
 	switch (frame->vector) {
+	case VECTOR_BREAKPOINT:
+		if (trap_is_application(frame) || !static_branch_hit(frame))
+			fault_other(frame);
+		return;
 	case 2:
 		apic_nmi(); /* does not return if another core panicked */
 		panic_at(frame, "non-maskable interrupt");

@@ -25,6 +25,7 @@
 #define TRAP_ENTRY_SIZE 16
 #define TRAP_OPEN_STACK_SIZE 128
 
+#define VECTOR_BREAKPOINT 3
 #define VECTOR_INVALID_INSTRUCTION 6
 #define VECTOR_GENERAL_PROTECTION 13
 /* What 32-bit Linux programs call: given to no device, and an exception here. */

@@ -4,6 +4,7 @@
 #include "arch/arch.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
+#include "lavra/trace.h"
 #include "net/calls/entries.h"
 #include "net/calls/restart.h"
 #include "net/domain/poll.h"
@@ -11,10 +12,21 @@
 #include "sched/thread.h"
 #include "smp/mailbox.h"
 
+static bool poll_network(void)
+{
+	uint64_t received = network_counters.rx_packets, sent = network_counters.tx_packets;
+	bool worked = network_poll();
+
+	if (worked)
+		TRACE(TRACE_PACKETS, network_counters.rx_packets - received,
+		      network_counters.tx_packets - sent);
+	return worked;
+}
+
 static bool poll(void)
 {
 	if (likely(!arch_network_is_down()))
-		return network_poll();
+		return poll_network();
 	network_begin_anew();
 	return true;
 }

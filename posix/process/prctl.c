@@ -5,6 +5,7 @@
 #include "posix/syscall.h"
 #include "posix/user_memory.h"
 #include "sched/thread.h"
+#include "smp/trace.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -48,6 +49,7 @@ static long set_name(const char *from)
 	if (user_read_string(name, from, sizeof(name) - 1) == -EFAULT)
 		return -EFAULT;
 	memcpy(current->name, name, sizeof(name));
+	trace_thread_name(current->tid, name);
 	return 0;
 }
 
