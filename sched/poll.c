@@ -23,21 +23,67 @@ static CORE_LOCAL bool watching; /* sources interrupt, for core_watch() */
 static CORE_LOCAL uint64_t called_ns; /* the last pass that a thread made by calling the kernel */
 
 static READ_MOSTLY struct poller *pollers;
-static READ_MOSTLY bool never_halt;
+/*
+ * With IDLE_POLL a core answers without the cost of leaving a halt, and takes all of its processor: it is only for
+ * hosts that give every core one of its own. With IDLE_ADAPTIVE it looks on for a while after it had work, for
+ * as long as that has paid before: `window_ns` grows when a halt turns out to have been shorter than
+ * WINDOW_MAX_NS, and shrinks when it was longer.
+ */
+static READ_MOSTLY enum idle_mode first_mode = IDLE_HALT;
+static CORE_LOCAL unsigned changed_mode; /* plus one; 0: it is the first still; any core */
+static CORE_LOCAL uint64_t window_ns;
+static CORE_LOCAL uint64_t work_ended_ns;
 
-/* With `poll` a core answers without the cost of leaving a halt, and takes all of its processor:
- * it is only for hosts that give every core one of its own. */
+#define WINDOW_MIN_NS (10 * NS_PER_US)
+#define WINDOW_MAX_NS (200 * NS_PER_US)
+
 static const char *parse_idle(const char *value)
 {
 	if (strcmp(value, "poll") == 0)
-		never_halt = true;
+		first_mode = IDLE_POLL;
+	else if (strcmp(value, "adaptive") == 0)
+		first_mode = IDLE_ADAPTIVE;
 	else if (strcmp(value, "halt") == 0)
-		never_halt = false;
+		first_mode = IDLE_HALT;
 	else
-		return "must be halt or poll";
+		return "must be halt, poll or adaptive";
 	return NULL;
 }
-BOOT_OPTION(idle, "idle=halt | poll: what a core without work does", parse_idle);
+BOOT_OPTION(idle, "idle=halt | poll | adaptive: what a core without work does", parse_idle);
+
+static enum idle_mode mode_of(unsigned changed)
+{
+	return changed ? (enum idle_mode)(changed - 1) : first_mode;
+}
+
+enum idle_mode core_idle_mode(core_id_t core)
+{
+	return mode_of(__atomic_load_n(core_local_of(core, changed_mode), __ATOMIC_RELAXED));
+}
+
+void core_set_idle_mode(core_id_t core, enum idle_mode mode)
+{
+	__atomic_store_n(core_local_of(core, changed_mode), (unsigned)mode + 1, __ATOMIC_RELAXED);
+	/* One that halts looks when it is woken. */
+	arch_send_ipi(core);
+}
+
+/* Is it too early to halt? */
+static bool looks_on(void)
+{
+	enum idle_mode mode = mode_of(__atomic_load_n(&changed_mode, __ATOMIC_RELAXED));
+
+	return mode == IDLE_POLL ||
+	       (mode == IDLE_ADAPTIVE && poll_ns - work_ended_ns < window_ns);
+}
+
+static void learn_window(uint64_t halted_ns)
+{
+	if (halted_ns >= WINDOW_MAX_NS)
+		window_ns = window_ns > WINDOW_MIN_NS ? window_ns / 2 : 0;
+	else
+		window_ns = min(max(2 * window_ns, WINDOW_MIN_NS), WINDOW_MAX_NS);
+}
 
 void core_add_poller(struct poller *poller)
 {
@@ -101,6 +147,8 @@ bool core_poll(void)
 	epoch_safe_point();
 	polling = false;
 	turns_left = run_queue_length();
+	if (worked)
+		work_ended_ns = poll_ns;
 	return worked;
 }
 
@@ -131,7 +179,7 @@ void idle_wait(void)
 	uint64_t halted_ns = 0;
 
 	assert(!polling);
-	if (never_halt) {
+	if (looks_on()) {
 		arch_pause();
 		return;
 	}
@@ -161,6 +209,8 @@ void idle_wait(void)
 		sources_quiet(NULL);
 	}
 	arch_irq_enable();
+	if (halted_ns)
+		learn_window(halted_ns);
 	counters.idle_ns += halted_ns;
 	account_idle(halted_ns);
 }

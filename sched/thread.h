@@ -191,6 +191,12 @@ uint64_t thread_affinity(int tid);
  */
 bool core_poll(void);
 
+/* What a core does that has no work: halt until it is interrupted, look on and on, or look on for as long as
+ * that pays. The boot option `idle=` says what all do at first. Any core, thread context. */
+enum idle_mode { IDLE_HALT, IDLE_POLL, IDLE_ADAPTIVE };
+enum idle_mode core_idle_mode(core_id_t core);
+void core_set_idle_mode(core_id_t core, enum idle_mode mode);
+
 /* Has `core` not looked at its work for a while, without being asleep? Then it runs application code,
  * and would look at the next message when this core sees to that (sched/hurry.c), or at its tick: who
  * does not want to wait for that asks before posting and interrupts it afterwards (arch_send_ipi). True

@@ -3,6 +3,7 @@
 #include "lavra/counters.h"
 #include "lavra/monitor.h"
 #include "smp/core.h"
+#include "smp/trace.h"
 #include "smp/window.h"
 
 #include <errno.h>
@@ -24,18 +25,33 @@ static const struct monitor_name names[] = {
 _Static_assert(sizeof(struct counters) == NCOUNTERS * sizeof(uint64_t), "a field is a counter");
 _Static_assert(NCOUNTERS <= MONITOR_COUNTERS_MAX, "lavra/monitor.h");
 
-/* Header and names in a page each, then the blocks. */
+/* Header and names in a page each, then the blocks, what is asked and answered, and the traces. */
 #define NAMES_OFFSET PAGE_SIZE
 #define BLOCKS_OFFSET (2 * PAGE_SIZE)
 #define STRIDE                                                                                     \
 	align_up(sizeof(struct monitor_block) + NCOUNTERS * sizeof(uint64_t), (uint64_t)CACHE_LINE)
 _Static_assert(sizeof(struct monitor_header) <= NAMES_OFFSET, "the header fits");
 _Static_assert(sizeof(names) <= BLOCKS_OFFSET - NAMES_OFFSET, "the names fit");
-_Static_assert(BLOCKS_OFFSET + MAX_CORES * STRIDE <= MONITOR_FILE_SIZE, "the file is large enough");
+#define COMMAND_OFFSET(cores) align_up(BLOCKS_OFFSET + (cores)*STRIDE, PAGE_SIZE)
+#define THREADS_OFFSET(cores) (COMMAND_OFFSET(cores) + PAGE_SIZE)
+#define TRACE_OFFSET(cores)                                                                        \
+	align_up(THREADS_OFFSET(cores) + sizeof(struct monitor_threads), PAGE_SIZE)
+#define SIZE(cores) (TRACE_OFFSET(cores) + (cores) * sizeof(struct trace_ring))
+_Static_assert(SIZE(MAX_CORES) <= MONITOR_FILE_SIZE, "the file is large enough");
+
+struct monitor_command *monitor_command;
+struct monitor_threads *monitor_threads;
 
 uint64_t monitor_size(void)
 {
-	return BLOCKS_OFFSET + ncores * STRIDE;
+	return SIZE(ncores);
+}
+
+static void add_region(struct monitor_header *header, enum monitor_region_kind kind, uint32_t count,
+		       uint64_t offset, uint64_t stride)
+{
+	header->regions[header->nregions++] =
+	    (struct monitor_region){ kind, count, offset, stride };
 }
 
 int monitor_attach(void *memory, uint64_t size)
@@ -44,23 +60,21 @@ int monitor_attach(void *memory, uint64_t size)
 
 	if (size < monitor_size())
 		return -ENOSPC;
-	memset(memory, 0, monitor_size());
+	memset(memory, 0, TRACE_OFFSET(ncores)); /* the rings are not touched before they are used */
 	memcpy((char *)memory + NAMES_OFFSET, names, sizeof(names));
 	header->version = MONITOR_VERSION;
 	header->size = monitor_size();
-	header->nregions = 2;
-	header->regions[0] = (struct monitor_region){
-		.kind = MONITOR_REGION_NAMES,
-		.count = NCOUNTERS,
-		.offset = NAMES_OFFSET,
-		.stride = sizeof(struct monitor_name),
-	};
-	header->regions[1] = (struct monitor_region){
-		.kind = MONITOR_REGION_CORES,
-		.count = ncores,
-		.offset = BLOCKS_OFFSET,
-		.stride = STRIDE,
-	};
+	add_region(header, MONITOR_REGION_NAMES, NCOUNTERS, NAMES_OFFSET, sizeof(struct monitor_name));
+	add_region(header, MONITOR_REGION_CORES, ncores, BLOCKS_OFFSET, STRIDE);
+	add_region(header, MONITOR_REGION_COMMAND, 1, COMMAND_OFFSET(ncores),
+		   sizeof(struct monitor_command));
+	add_region(header, MONITOR_REGION_THREADS, 1, THREADS_OFFSET(ncores),
+		   sizeof(struct monitor_threads));
+	add_region(header, MONITOR_REGION_TRACE, ncores, TRACE_OFFSET(ncores),
+		   sizeof(struct trace_ring));
+	monitor_command = (void *)((char *)memory + COMMAND_OFFSET(ncores));
+	monitor_threads = (void *)((char *)memory + THREADS_OFFSET(ncores));
+	trace_init((void *)((char *)memory + TRACE_OFFSET(ncores)));
 	/* Release: who sees it sees the rest, in the guest and outside. */
 	__atomic_store_n(&header->magic, MONITOR_MAGIC, __ATOMIC_RELEASE);
 	__atomic_store_n(&blocks, (uint8_t *)memory + BLOCKS_OFFSET, __ATOMIC_RELEASE);

@@ -5,8 +5,7 @@
  * most every MONITOR_BUSY_NS, and before it halts if it has not done so for MONITOR_HALT_NS; or it is woken
  * when that time is over, so that what it did last is seen. Nobody is stopped and nobody is asked.
  *
- * What the host is to ask of a core later (another region of that memory) is looked for in monitor_publish(),
- * which every core that works calls at least as often.
+ * What the host asks for is done by a thread (posix/proc/host_commands.c).
  */
 #pragma once
 
@@ -23,6 +22,11 @@ extern CORE_LOCAL uint64_t monitor_due_ns;
 int monitor_attach(void *memory, uint64_t size);
 /* How much of it is used. After smp_start(). */
 uint64_t monitor_size(void);
+
+/* What the host asks for, and where threads are listed for it; NULL without such memory. Set by
+ * monitor_attach(). */
+extern struct monitor_command *monitor_command;
+extern struct monitor_threads *monitor_threads;
 
 /* Publish this core's counters. Owning core, at a safe point. */
 void monitor_publish(uint64_t now_ns);

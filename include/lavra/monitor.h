@@ -15,15 +15,16 @@
 #define MONITOR_MAGIC 0x726f74696e6f6d4cull /* "Lmonitor"; written last */
 #define MONITOR_VERSION 1
 
-/* How large `lavra run` makes it: a power of two, as a BAR has to be. */
-#define MONITOR_FILE_SIZE (256u << 10)
+/* How large `lavra run` makes it: a power of two, as a BAR has to be. Most of it is room for the trace of 64
+ * cores, of which a file takes no more than is written. */
+#define MONITOR_FILE_SIZE (16u << 20)
 
 enum monitor_region_kind {
 	MONITOR_REGION_NAMES = 1, /* struct monitor_name, one for each counter */
 	MONITOR_REGION_CORES = 2, /* struct monitor_block, one for each core */
-	/* Kept for what the host asks of the guest, and for the cores' trace rings. */
-	MONITOR_REGION_COMMANDS = 3,
-	MONITOR_REGION_TRACE = 4,
+	MONITOR_REGION_COMMAND = 3, /* one struct monitor_command */
+	MONITOR_REGION_TRACE = 4, /* struct trace_ring (lavra/trace.h), one for each core */
+	MONITOR_REGION_THREADS = 5, /* one struct monitor_threads */
 };
 
 struct monitor_region {
@@ -60,4 +61,46 @@ struct monitor_block {
 	    halted_ns; /* since when it halts; 0: it does not. Also changed between publications */
 	uint64_t reserved[5];
 	uint64_t values[]; /* as many as there are names */
+};
+
+/*
+ * What the host asks for. It writes the rest, then the next number into `asked`; the guest looks ten times a
+ * second, does it, and writes the result, then that number into `answered`. One host program at a time: it
+ * locks the region's bytes of the file (fcntl, F_OFD_SETLK).
+ */
+struct monitor_command {
+	uint64_t asked;
+	uint64_t answered;
+	int64_t result; /* 0, or a negative errno of Linux's */
+	uint32_t kind; /* enum monitor_command_kind */
+	uint32_t reserved;
+	uint64_t arguments[4];
+};
+
+enum monitor_command_kind {
+	MONITOR_TRACE = 1, /* on (1) or off (0) */
+	MONITOR_LIST_THREADS = 2, /* fill MONITOR_REGION_THREADS */
+	MONITOR_SET_AFFINITY = 3, /* thread, mask of cores */
+	MONITOR_SET_IDLE = 4, /* mask of cores, enum monitor_idle */
+};
+
+/* What a core does that has no work. */
+enum monitor_idle { MONITOR_IDLE_HALT = 0, MONITOR_IDLE_POLL = 1, MONITOR_IDLE_ADAPTIVE = 2 };
+
+#define MONITOR_THREADS_MAX 512
+#define MONITOR_THREAD_NAME_SIZE 16
+
+struct monitor_thread {
+	uint32_t tid;
+	uint32_t core;
+	uint64_t affinity; /* cores that it may run on */
+	uint64_t cpu_ns; /* that it has run */
+	char name[MONITOR_THREAD_NAME_SIZE]; /* any bytes, with the terminating 0 */
+};
+
+struct monitor_threads {
+	uint32_t count; /* of the threads; as many as there is room for are listed */
+	uint32_t reserved;
+	uint8_t idle[MONITOR_CORES_MAX]; /* enum monitor_idle, of each core */
+	struct monitor_thread threads[MONITOR_THREADS_MAX];
 };

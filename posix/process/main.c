@@ -15,6 +15,7 @@
 #include "net/net.h"
 #include "posix/fs/archive.h"
 #include "posix/fs/fs.h"
+#include "posix/proc/host_commands.h"
 #include "posix/proc/metrics.h"
 #include "sched/thread.h"
 #include "smp/core.h"
@@ -56,6 +57,7 @@ static void boot_thread(void *unused)
 	net_configure();
 	fs_init();
 	metrics_start();
+	host_commands_start();
 	kprintf("lavra: ready in %lu ms, %zu of %zu KiB free\n",
 		(unsigned long)(clock_ns() / NS_PER_MS), frame_free_count() * (PAGE_SIZE / 1024),
 		frame_total() * (PAGE_SIZE / 1024));
