@@ -14,6 +14,8 @@ static const struct {
 } commands[] = {
 	{ "run", "start an image, or a program that was made for Linux", run_command },
 	{ "top", "watch what each core of a running image does", top_command },
+	{ "tune", "move a running image's threads, choose what its idle cores do", tune_command },
+	{ "trace", "record what each core of a running image does, event by event", trace_command },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

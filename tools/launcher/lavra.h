@@ -9,6 +9,8 @@
 
 int run_command(int argc, char **argv);
 int top_command(int argc, char **argv);
+int tune_command(int argc, char **argv);
+int trace_command(int argc, char **argv);
 
 /* Say why, and exit. */
 __attribute__((format(printf, 2, 3), noreturn)) void refuse(int status, const char *format, ...);

@@ -97,27 +97,27 @@ static const char *read_names(struct monitor_reader *reader, const struct monito
 const char *monitor_open(struct monitor_reader *reader, int fd)
 {
 	const struct monitor_region *names, *cores;
-	struct monitor_header header;
+	struct monitor_header *header = &reader->header;
 	struct stat status;
 	const char *wrong;
 
 	*reader = (struct monitor_reader){ .fd = fd, .pauses = PAUSES };
 	if (fstat(fd, &status) != 0)
 		return complain("the monitor's file: %s", strerror(errno));
-	wrong = read_at(fd, 0, &header, sizeof(header));
+	wrong = read_at(fd, 0, header, sizeof(*header));
 	if (!wrong)
-		wrong = check_header(&header, (uint64_t)status.st_size);
+		wrong = check_header(header, (uint64_t)status.st_size);
 	if (wrong)
 		return wrong;
-	names = find_region(&header, MONITOR_REGION_NAMES);
-	cores = find_region(&header, MONITOR_REGION_CORES);
+	names = find_region(header, MONITOR_REGION_NAMES);
+	cores = find_region(header, MONITOR_REGION_CORES);
 	if (!names || names->count > MONITOR_COUNTERS_MAX ||
-	    !region_fits(names, sizeof(struct monitor_name), header.size))
+	    !region_fits(names, sizeof(struct monitor_name), header->size))
 		return complain("the monitor's file has no table of names that lies within it");
 	if (!cores || cores->count > MONITOR_CORES_MAX ||
 	    !region_fits(cores,
 			 offsetof(struct monitor_block, values) + names->count * sizeof(uint64_t),
-			 header.size))
+			 header->size))
 		return complain("the monitor's file has no cores' blocks that lie within it");
 	reader->ncores = cores->count;
 	reader->blocks_offset = cores->offset;
@@ -169,6 +169,14 @@ const char *monitor_read(const struct monitor_reader *reader, struct sample *sam
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	sample->host_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	return wrong;
+}
+
+const struct monitor_region *monitor_region(const struct monitor_reader *reader, uint32_t kind,
+					    uint64_t size)
+{
+	const struct monitor_region *region = find_region(&reader->header, kind);
+
+	return region && region_fits(region, size, reader->header.size) ? region : NULL;
 }
 
 int monitor_find(const struct monitor_reader *reader, const char *name)

@@ -16,6 +16,7 @@ struct monitor_reader {
 	unsigned pauses; /* of a millisecond, for a block that is being written */
 	unsigned ncores, ncounters;
 	uint64_t blocks_offset, blocks_stride;
+	struct monitor_header header;
 	char names[MONITOR_COUNTERS_MAX][MONITOR_NAME_SIZE];
 };
 
@@ -39,6 +40,10 @@ extern const char monitor_not_begun[];
 /* What all cores have published. NULL, or what is wrong; a core whose block changes again and again while it is
  * read is not an error, but not `is_read`. */
 const char *monitor_read(const struct monitor_reader *reader, struct sample *sample);
+
+/* The region of this kind, if its entries have `size` bytes and lie in the file; NULL: there is none. */
+const struct monitor_region *monitor_region(const struct monitor_reader *reader, uint32_t kind,
+					    uint64_t size);
 
 /* The place of a counter among the values, or -1. */
 int monitor_find(const struct monitor_reader *reader, const char *name);

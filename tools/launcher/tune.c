@@ -1,0 +1,187 @@
+/*
+ * lavra tune: see and change where the threads of a running image may run, and what its idle cores do.
+ */
+#include "tools/launcher/complaint.h"
+#include "tools/launcher/host_command.h"
+#include "tools/launcher/lavra.h"
+#include "tools/launcher/top_options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char tune_usage[] =
+    "usage: lavra tune [IMAGE|PID] [--thread TID --cores LIST] [--poll MODE [--cores LIST]]\n"
+    "\n"
+    "Change a running image, and show what it is like then: its threads with the cores that they are on and\n"
+    "may use, and what each core does that has no work. Without a change it is shown as it is.\n"
+    "\n"
+    "  --thread TID         this thread may run on --cores, and moves there now\n"
+    "  --poll MODE          irq: halt until an interrupt; busy: look on and on, which takes all of a\n"
+    "                       processor; adaptive: look on for as long as that has paid. Of all cores, or\n"
+    "                       of --cores\n"
+    "  --cores LIST         as 0,2-3\n"
+    "  --help               this text\n"
+    "\n"
+    "examples\n"
+    "  lavra tune httpd\n"
+    "  lavra tune httpd --thread 3 --cores 1\n"
+    "  lavra tune httpd --poll adaptive\n";
+
+static const char *const mode_names[] = {
+	[MONITOR_IDLE_HALT] = "irq",
+	[MONITOR_IDLE_POLL] = "busy",
+	[MONITOR_IDLE_ADAPTIVE] = "adaptive",
+};
+#define NMODES (sizeof(mode_names) / sizeof(mode_names[0]))
+
+struct tune_options {
+	const char *which;
+	unsigned long thread; /* 0: none */
+	int mode; /* -1: none */
+	uint64_t cores; /* 0: not said */
+	bool help;
+};
+
+static const char *parse_mode(struct tune_options *options, const char *text)
+{
+	for (unsigned i = 0; i < NMODES; i++)
+		if (!strcmp(text, mode_names[i])) {
+			options->mode = (int)i;
+			return NULL;
+		}
+	return complain("--poll takes irq, busy or adaptive, not '%s'", text);
+}
+
+static const char *parse_value(struct tune_options *options, const char *name, const char *value)
+{
+	char *end;
+
+	if (!strcmp(name, "--poll"))
+		return parse_mode(options, value);
+	if (!strcmp(name, "--cores"))
+		return top_parse_cores(value, &options->cores)
+			   ? NULL
+			   : complain("--cores takes a list as 0,2-3, not '%s'", value);
+	if (strcmp(name, "--thread"))
+		return complain("unknown option '%s'", name);
+	options->thread = strtoul(value, &end, 10);
+	if (*end || !options->thread || options->thread > INT32_MAX)
+		return complain("--thread takes a number of 'lavra tune', not '%s'", value);
+	return NULL;
+}
+
+static const char *parse(struct tune_options *options, int argc, char **argv)
+{
+	*options = (struct tune_options){ .mode = -1 };
+	for (int i = 0; i < argc; i++) {
+		const char *word = argv[i], *wrong;
+
+		if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+			options->help = true;
+		} else if (word[0] == '-') {
+			if (i + 1 >= argc)
+				return complain("unknown option '%s', or it wants a value", word);
+			wrong = parse_value(options, word, argv[++i]);
+			if (wrong)
+				return wrong;
+		} else if (options->which) {
+			return complain("one image at a time: '%s' and '%s'", options->which, word);
+		} else {
+			options->which = word;
+		}
+	}
+	if (options->thread && !options->cores)
+		return complain("--thread wants --cores, on which it may run");
+	if (options->cores && !options->thread && options->mode < 0)
+		return complain("--cores is for --thread or --poll");
+	return NULL;
+}
+
+/* `what` is the beginning of a sentence that tells the image's error. */
+static void ask(const struct monitor_reader *reader, struct host_command command, const char *what)
+{
+	int result = 0;
+	const char *wrong = host_command(reader, &command, &result);
+
+	if (wrong)
+		refuse(EXIT_CANNOT, "%s", wrong);
+	if (result)
+		refuse(EXIT_CANNOT, "%s: %s", what,
+		       result == -ESRCH   ? "there is no such thread"
+		       : result == -EINVAL ? "the image has none of these cores"
+					   : strerror(-result));
+}
+
+/* As it is given. */
+static void print_cores(uint64_t mask)
+{
+	const char *comma = "";
+
+	for (int core = 0; core < 64; core++) {
+		int last = core;
+
+		if (!(mask >> core & 1))
+			continue;
+		while (last < 63 && mask >> (last + 1) & 1)
+			last++;
+		printf(last > core ? "%s%d-%d" : "%s%d", comma, core, last);
+		comma = ",";
+		core = last;
+	}
+}
+
+static void show(const struct monitor_reader *reader)
+{
+	static struct monitor_threads threads; /* large */
+	const char *wrong;
+
+	ask(reader, (struct host_command){ .kind = MONITOR_LIST_THREADS },
+	    "the image's threads cannot be listed");
+	wrong = host_read_threads(reader, &threads);
+	if (wrong)
+		refuse(EXIT_CANNOT, "%s", wrong);
+	printf("%7s %-16s %5s %10s  %s\n", "THREAD", "NAME", "CORE", "CPU s", "MAY USE");
+	for (unsigned i = 0; i < threads.count; i++) {
+		const struct monitor_thread *thread = &threads.threads[i];
+
+		printf("%7u %-16s %5u %10.3f  ", thread->tid, thread->name, thread->core,
+		       (double)thread->cpu_ns / 1e9);
+		print_cores(thread->affinity);
+		putchar('\n');
+	}
+	putchar('\n');
+	for (unsigned core = 0; core < reader->ncores; core++)
+		printf("core %u without work: %s\n", core,
+		       threads.idle[core] < NMODES ? mode_names[threads.idle[core]] : "unknown");
+}
+
+int tune_command(int argc, char **argv)
+{
+	static struct monitor_reader reader; /* large */
+	struct running_image image;
+	struct tune_options options;
+	const char *wrong = parse(&options, argc, argv);
+
+	if (wrong)
+		refuse(EXIT_USAGE, "%s\n'lavra tune --help' lists the options", wrong);
+	if (options.help) {
+		fputs(tune_usage, stdout);
+		return 0;
+	}
+	choose_image(&image, options.which);
+	open_image(&reader, &image, true);
+	if (options.thread)
+		ask(&reader,
+		    (struct host_command){ MONITOR_SET_AFFINITY, { options.thread, options.cores } },
+		    "the thread stays where it is");
+	if (options.mode >= 0)
+		ask(&reader,
+		    (struct host_command){ MONITOR_SET_IDLE,
+					   { options.thread || !options.cores ? ~0ull : options.cores,
+					     (uint64_t)options.mode } },
+		    "the cores stay as they are");
+	show(&reader);
+	return 0;
+}
