@@ -73,8 +73,7 @@ static bool looks_on(void)
 {
 	enum idle_mode mode = mode_of(__atomic_load_n(&changed_mode, __ATOMIC_RELAXED));
 
-	return mode == IDLE_POLL ||
-	       (mode == IDLE_ADAPTIVE && poll_ns - work_ended_ns < window_ns);
+	return mode == IDLE_POLL || (mode == IDLE_ADAPTIVE && poll_ns - work_ended_ns < window_ns);
 }
 
 static void learn_window(uint64_t halted_ns)

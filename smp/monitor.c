@@ -60,11 +60,13 @@ int monitor_attach(void *memory, uint64_t size)
 
 	if (size < monitor_size())
 		return -ENOSPC;
-	memset(memory, 0, TRACE_OFFSET(ncores)); /* the rings are not touched before they are used */
+	memset(memory, 0,
+	       TRACE_OFFSET(ncores)); /* the rings are not touched before they are used */
 	memcpy((char *)memory + NAMES_OFFSET, names, sizeof(names));
 	header->version = MONITOR_VERSION;
 	header->size = monitor_size();
-	add_region(header, MONITOR_REGION_NAMES, NCOUNTERS, NAMES_OFFSET, sizeof(struct monitor_name));
+	add_region(header, MONITOR_REGION_NAMES, NCOUNTERS, NAMES_OFFSET,
+		   sizeof(struct monitor_name));
 	add_region(header, MONITOR_REGION_CORES, ncores, BLOCKS_OFFSET, STRIDE);
 	add_region(header, MONITOR_REGION_COMMAND, 1, COMMAND_OFFSET(ncores),
 		   sizeof(struct monitor_command));

@@ -16,6 +16,11 @@ void trace_init(struct trace_ring *memory)
 	rings = memory;
 }
 
+const struct trace_ring *trace_ring_of(core_id_t core)
+{
+	return &rings[core];
+}
+
 static void write_record(const struct trace_record *record)
 {
 	struct trace_ring *ring = &rings[this_core];
@@ -31,7 +36,9 @@ static void write_record(const struct trace_record *record)
 
 void trace_write(enum trace_event event, uint64_t a, uint64_t b)
 {
-	struct trace_record record = { clock_ns(), (uint16_t)event, 0, (uint32_t)current->tid, a, b };
+	struct trace_record record = {
+		clock_ns(), (uint16_t)event, 0, (uint32_t)current->tid, a, b
+	};
 
 	write_record(&record);
 }
@@ -57,8 +64,9 @@ static void write_name(enum trace_named kind, uint64_t of, const char *name)
 	size_t length = strlen(name) + 1;
 
 	for (size_t at = 0; at < length; at += sizeof(uint64_t)) {
-		struct trace_record record = { clock_ns(), TRACE_NAME,
-					       (uint16_t)(at / sizeof(uint64_t)), kind, of, 0 };
+		struct trace_record record = {
+			clock_ns(), TRACE_NAME, (uint16_t)(at / sizeof(uint64_t)), kind, of, 0
+		};
 
 		memcpy(&record.b, name + at, min(length - at, sizeof(record.b)));
 		write_record(&record);
@@ -92,8 +100,9 @@ int trace_switch(bool on)
 		thread_for_each(write_thread_name, NULL);
 	refused = arch_switch_branches(on);
 	if (on && refused)
-		kprintf("trace: %u of the places where events happen are left out: their jump would hold the bytes of an "
-			"instruction that changes protection keys\n",
-			refused);
+		kprintf(
+		    "trace: %u of the places where events happen are left out: their jump would hold the bytes of an "
+		    "instruction that changes protection keys\n",
+		    refused);
 	return 0;
 }

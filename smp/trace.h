@@ -10,6 +10,9 @@
  * Boot core, once. */
 void trace_init(struct trace_ring *rings);
 
+/* A core's. After trace_init(). Any core. */
+const struct trace_ring *trace_ring_of(core_id_t core);
+
 /* From now on, or no more. The names of the threads come first. Thread context. 0; -ENODEV: there are no
  * rings. */
 int trace_switch(bool on);

@@ -40,8 +40,7 @@ static void code_of(const struct branch *branch, bool on, uint8_t code[STATIC_BR
 }
 
 /* Code is read-only wherever it is mapped: for these bytes this core does not heed that (SDM volume 3, 4.1.3). */
-static void write_code(const struct branch *branch, unsigned from, unsigned to,
-		       const uint8_t *code)
+static void write_code(const struct branch *branch, unsigned from, unsigned to, const uint8_t *code)
 {
 	unsigned long interrupts = arch_irq_save();
 	uint64_t cr0 = read_cr0();

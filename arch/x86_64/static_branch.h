@@ -9,6 +9,7 @@
 #define STATIC_BRANCH_BYTES 5
 
 #ifdef __ASSEMBLER__
+/* clang-format off */
 	.macro static_branch target
 771:	.byte STATIC_BRANCH_NOP
 	.pushsection static_branches, "a", @progbits
@@ -16,6 +17,7 @@
 	.quad 771b, \target
 	.popsection
 	.endm
+/* clang-format on */
 #else
 
 #include "lavra/types.h"

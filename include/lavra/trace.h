@@ -13,7 +13,8 @@
 
 /* Numbers in the file: they stay. */
 enum trace_event {
-	TRACE_NAME = 1, /* not an event: a piece of a name. `part` from 0 on; a: of what, by its kind */
+	TRACE_NAME =
+	    1, /* not an event: a piece of a name. `part` from 0 on; a: of what, by its kind */
 	TRACE_SWITCH = 2, /* a: the thread that runs from now on; 0: none */
 	TRACE_WAKE = 3, /* a: the thread that becomes runnable */
 	TRACE_HALT = 4, /* until TRACE_RUN */

@@ -83,4 +83,3 @@ void open_image(struct monitor_reader *reader, const struct running_image *image
 		pause_ms(BEGIN_PAUSE_MS);
 	}
 }
-

@@ -32,8 +32,9 @@ static const char *lock(int fd, const struct monitor_region *region, short type)
 		if (errno != EAGAIN && errno != EACCES)
 			return complain("the monitor's file cannot be locked: %s", strerror(errno));
 		if (waited >= PATIENCE_MS)
-			return complain("another program asks the image for something, and does not "
-					"come to an end");
+			return complain(
+			    "another program asks the image for something, and does not "
+			    "come to an end");
 		pause_ms(PAUSE_MS);
 	}
 	return NULL;
@@ -63,9 +64,10 @@ static const char *ask(int fd, uint64_t offset, const struct host_command *comma
 		}
 		pause_ms(PAUSE_MS);
 	}
-	return complain("the image does not answer within %u s: it is stopped, or all its cores compute "
-			"in the kernel",
-			PATIENCE_MS / 1000);
+	return complain(
+	    "the image does not answer within %u s: it is stopped, or all its cores compute "
+	    "in the kernel",
+	    PATIENCE_MS / 1000);
 }
 
 const char *host_command(const struct monitor_reader *reader, const struct host_command *command,
@@ -76,7 +78,8 @@ const char *host_command(const struct monitor_reader *reader, const struct host_
 	const char *wrong;
 
 	if (!region)
-		return complain("the image takes no commands: it was built from another source tree");
+		return complain(
+		    "the image takes no commands: it was built from another source tree");
 	wrong = lock(reader->fd, region, F_WRLCK);
 	if (wrong)
 		return wrong;
@@ -91,7 +94,8 @@ const char *host_read_threads(const struct monitor_reader *reader, struct monito
 	    monitor_region(reader, MONITOR_REGION_THREADS, sizeof(*threads));
 
 	if (!region)
-		return complain("the image lists no threads: it was built from another source tree");
+		return complain(
+		    "the image lists no threads: it was built from another source tree");
 	if (pread(reader->fd, threads, sizeof(*threads), (off_t)region->offset) !=
 	    (ssize_t)sizeof(*threads))
 		return complain("the monitor's file cannot be read: %s", strerror(errno));

@@ -100,7 +100,8 @@ static void read_core(struct rings *rings, unsigned core, struct trace *trace)
 	after = head_of(rings, core);
 	/* The image may say anything. */
 	if (head < from || after < head)
-		refuse(EXIT_CANNOT, "the image's trace is damaged: core %u has written %lu records, then %lu",
+		refuse(EXIT_CANNOT,
+		       "the image's trace is damaged: core %u has written %lu records, then %lu",
 		       core, head, after);
 	/* What was overwritten before, or while, it was read; and the one that may just have been. */
 	if (after >= TRACE_RING_RECORDS && from < after - TRACE_RING_RECORDS + 1) {
@@ -112,8 +113,9 @@ static void read_core(struct rings *rings, unsigned core, struct trace *trace)
 	for (; from < head; from++)
 		if (trace->count >= RECORDS_MAX ||
 		    !trace_add(trace, core, &ring.records[from % TRACE_RING_RECORDS]))
-			refuse(EXIT_CANNOT, "too many events for this machine's memory: use a shorter "
-					    "--seconds");
+			refuse(EXIT_CANNOT,
+			       "too many events for this machine's memory: use a shorter "
+			       "--seconds");
 	rings->read[core] = head;
 }
 
@@ -174,7 +176,8 @@ static void find_rings(struct rings *rings)
 	    monitor_region(&reader, MONITOR_REGION_TRACE, sizeof(struct trace_ring));
 
 	if (!region || region->count > MONITOR_CORES_MAX)
-		refuse(EXIT_CANNOT, "the image has no trace: it was built from another source tree");
+		refuse(EXIT_CANNOT,
+		       "the image has no trace: it was built from another source tree");
 	*rings = (struct rings){ reader.fd, region->offset, region->stride, region->count, { 0 } };
 	for (unsigned core = 0; core < rings->ncores; core++)
 		rings->read[core] = head_of(rings, core);

@@ -124,7 +124,8 @@ static const char *name_of(struct writer *writer, enum trace_named kind, uint64_
 
 	if (found && (*found)->text[0])
 		return (*found)->text;
-	snprintf(number, sizeof(number), kind == TRACE_NAMED_THREAD ? "thread %lu" : "call %#lx", of);
+	snprintf(number, sizeof(number), kind == TRACE_NAMED_THREAD ? "thread %lu" : "call %#lx",
+		 of);
 	return number;
 }
 
@@ -147,8 +148,8 @@ static void write_slice(struct writer *writer, int process, uint64_t track, cons
 		return;
 	begin_event(writer);
 	fprintf(writer->to,
-		"{\"ph\":\"X\",\"pid\":%d,\"tid\":%lu,\"ts\":%.3f,\"dur\":%.3f,\"name\":\"%s\"}", process,
-		track, us(writer, from_ns), (double)(to_ns - from_ns) / 1e3, name);
+		"{\"ph\":\"X\",\"pid\":%d,\"tid\":%lu,\"ts\":%.3f,\"dur\":%.3f,\"name\":\"%s\"}",
+		process, track, us(writer, from_ns), (double)(to_ns - from_ns) / 1e3, name);
 }
 
 static void write_instant(struct writer *writer, const struct traced *traced, const char *what,
@@ -156,8 +157,8 @@ static void write_instant(struct writer *writer, const struct traced *traced, co
 {
 	begin_event(writer);
 	fprintf(writer->to,
-		"{\"ph\":\"i\",\"s\":\"t\",\"pid\":%d,\"tid\":%u,\"ts\":%.3f,\"name\":\"%s%s\"}", PROCESS_CORES,
-		traced->core, us(writer, traced->record.time_ns), what, name);
+		"{\"ph\":\"i\",\"s\":\"t\",\"pid\":%d,\"tid\":%u,\"ts\":%.3f,\"name\":\"%s%s\"}",
+		PROCESS_CORES, traced->core, us(writer, traced->record.time_ns), what, name);
 }
 
 static void write_label(struct writer *writer, const char *of, int process, uint64_t track,
@@ -165,8 +166,8 @@ static void write_label(struct writer *writer, const char *of, int process, uint
 {
 	begin_event(writer);
 	fprintf(writer->to,
-		"{\"ph\":\"M\",\"pid\":%d,\"tid\":%lu,\"name\":\"%s\",\"args\":{\"name\":\"%s\"}}", process,
-		track, of, name);
+		"{\"ph\":\"M\",\"pid\":%d,\"tid\":%lu,\"name\":\"%s\",\"args\":{\"name\":\"%s\"}}",
+		process, track, of, name);
 }
 
 /* What the core has done since its state changed last. */
@@ -208,11 +209,12 @@ static void end_call(struct writer *writer, struct call *call, uint64_t now_ns)
 static void write_packets(struct writer *writer, const struct traced *traced)
 {
 	begin_event(writer);
-	fprintf(writer->to,
-		"{\"ph\":\"C\",\"pid\":%d,\"ts\":%.3f,\"name\":\"frames of core %u\",\"args\":{\"received\":%lu,\"sent\":%lu}"
-		"}",
-		PROCESS_CORES, us(writer, traced->record.time_ns), traced->core, traced->record.a,
-		traced->record.b);
+	fprintf(
+	    writer->to,
+	    "{\"ph\":\"C\",\"pid\":%d,\"ts\":%.3f,\"name\":\"frames of core %u\",\"args\":{\"received\":%lu,\"sent\":%lu}"
+	    "}",
+	    PROCESS_CORES, us(writer, traced->record.time_ns), traced->core, traced->record.a,
+	    traced->record.b);
 }
 
 static void write_record(struct writer *writer, const struct traced *traced)

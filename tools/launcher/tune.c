@@ -109,7 +109,7 @@ static void ask(const struct monitor_reader *reader, struct host_command command
 		refuse(EXIT_CANNOT, "%s", wrong);
 	if (result)
 		refuse(EXIT_CANNOT, "%s: %s", what,
-		       result == -ESRCH   ? "there is no such thread"
+		       result == -ESRCH	   ? "there is no such thread"
 		       : result == -EINVAL ? "the image has none of these cores"
 					   : strerror(-result));
 }
@@ -174,13 +174,15 @@ int tune_command(int argc, char **argv)
 	open_image(&reader, &image, true);
 	if (options.thread)
 		ask(&reader,
-		    (struct host_command){ MONITOR_SET_AFFINITY, { options.thread, options.cores } },
+		    (struct host_command){ MONITOR_SET_AFFINITY,
+					   { options.thread, options.cores } },
 		    "the thread stays where it is");
 	if (options.mode >= 0)
 		ask(&reader,
-		    (struct host_command){ MONITOR_SET_IDLE,
-					   { options.thread || !options.cores ? ~0ull : options.cores,
-					     (uint64_t)options.mode } },
+		    (struct host_command){
+			MONITOR_SET_IDLE,
+			{ options.thread || !options.cores ? ~0ull : options.cores,
+			  (uint64_t)options.mode } },
 		    "the cores stay as they are");
 	show(&reader);
 	return 0;
