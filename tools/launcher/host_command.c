@@ -62,6 +62,8 @@ static const char *ask(int fd, uint64_t offset, const struct host_command *comma
 			*result = state.result < 0 && state.result > -4096 ? (int)state.result : 0;
 			return NULL;
 		}
+		if (!monitor_file_is_in_use(fd))
+			return complain("the image has ended");
 		pause_ms(PAUSE_MS);
 	}
 	return complain(
