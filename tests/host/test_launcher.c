@@ -234,7 +234,7 @@ static void test_monitor(void **state)
 	assert_true(i + 3 < command.nwords);
 	/* QEMU takes a doubled comma for one. */
 	assert_string_equal(command.words[i + 1], "memory-backend-file,id=monitor,share=on,"
-						  "mem-path=/run/a,,b/x.1.monitor,size=262144");
+						  "mem-path=/run/a,,b/x.1.monitor,size=16777216");
 	assert_string_equal(command.words[i + 3], "ivshmem-plain,memdev=monitor");
 	command_free(&command);
 	options_free(&options);

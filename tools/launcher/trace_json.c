@@ -306,7 +306,8 @@ size_t trace_write_json(FILE *to, struct trace *trace)
 {
 	struct writer writer = { .to = to };
 
-	qsort(trace->records, trace->count, sizeof(*trace->records), by_time);
+	if (trace->count)
+		qsort(trace->records, trace->count, sizeof(*trace->records), by_time);
 	fputs("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[", to);
 	for (size_t i = 0; i < trace->count; i++) {
 		if (trace->records[i].record.event == TRACE_NAME)
