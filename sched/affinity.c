@@ -13,8 +13,9 @@
  * placements at once; written only when a thread is made, moves or ends. */
 static int load[MAX_CORES] CACHE_ALIGNED;
 
-/* `affinity=`: what the first thread may use, and all that inherit from it. */
+/* What the first thread may use, and all that inherit from it. */
 READ_MOSTLY uint64_t affinity_default = ~0ull;
+VISIBLE uint64_t network_cores = ~0ull;
 
 const char *affinity_parse(const char *text, uint64_t *mask)
 {
@@ -52,12 +53,55 @@ const char *affinity_parse(const char *text, uint64_t *mask)
 	return NULL;
 }
 
-static const char *parse_affinity(const char *value)
+static const char *leave_to_threads(uint64_t mask)
 {
-	return affinity_parse(value, &affinity_default);
+	if (!(affinity_default & mask))
+		return "leaves no core to application threads";
+	affinity_default &= mask;
+	return NULL;
 }
-BOOT_OPTION(affinity, "affinity=LIST: cores that application threads may use, such as 0,2-3",
-	    parse_affinity);
+
+static const char *parse_app(const char *value)
+{
+	uint64_t mask;
+	const char *wrong = affinity_parse(value, &mask);
+
+	return wrong ? wrong : leave_to_threads(mask);
+}
+BOOT_OPTION(app, "app=LIST: cores that application threads may use, such as 0,2-3", parse_app);
+
+static const char *parse_isolate(const char *value)
+{
+	uint64_t mask;
+	const char *wrong = affinity_parse(value, &mask);
+
+	return wrong ? wrong : leave_to_threads(~mask);
+}
+BOOT_OPTION(isolate, "isolate=LIST: cores for threads that ask for them by their affinity alone",
+	    parse_isolate);
+
+/* Queue pair i of the device is core i's. */
+static const char *parse_net(const char *value)
+{
+	uint64_t mask;
+	const char *wrong = affinity_parse(value, &mask);
+
+	if (wrong)
+		return wrong;
+	if (mask & (mask + 1))
+		return "must be core 0, or from core 0 on without a gap, such as 0-1";
+	network_cores = mask;
+	return NULL;
+}
+BOOT_OPTION(net, "net=0-N: cores that have the network's queues and connections", parse_net);
+
+core_id_t network_core(void)
+{
+	unsigned count = network_cores == ~0ull ? MAX_CORES
+						: (unsigned)__builtin_ctzll(~network_cores);
+
+	return this_core % min(count, ncores);
+}
 
 uint64_t online_cores_mask(void)
 {

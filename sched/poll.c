@@ -8,6 +8,7 @@
 #include "lavra/counters.h"
 #include "lavra/trace.h"
 #include "mm/object.h"
+#include "sched/affinity.h"
 #include "smp/monitor.h"
 #include "smp/window.h"
 
@@ -29,7 +30,7 @@ static READ_MOSTLY struct poller *pollers;
  * as long as that has paid before: `window_ns` grows when a halt turns out to have been shorter than
  * WINDOW_MAX_NS, and shrinks when it was longer.
  */
-static READ_MOSTLY enum idle_mode first_mode = IDLE_HALT;
+static READ_MOSTLY uint64_t poll_cores, adaptive_cores; /* at first; the others halt */
 static CORE_LOCAL unsigned changed_mode; /* plus one; 0: it is the first still; any core */
 static CORE_LOCAL uint64_t window_ns;
 static CORE_LOCAL uint64_t work_ended_ns;
@@ -37,28 +38,40 @@ static CORE_LOCAL uint64_t work_ended_ns;
 #define WINDOW_MIN_NS (10 * NS_PER_US)
 #define WINDOW_MAX_NS (200 * NS_PER_US)
 
+static bool is_word(const char *value, size_t length, const char *word)
+{
+	return strlen(word) == length && strncmp(value, word, length) == 0;
+}
+
 static const char *parse_idle(const char *value)
 {
-	if (strcmp(value, "poll") == 0)
-		first_mode = IDLE_POLL;
-	else if (strcmp(value, "adaptive") == 0)
-		first_mode = IDLE_ADAPTIVE;
-	else if (strcmp(value, "halt") == 0)
-		first_mode = IDLE_HALT;
-	else
-		return "must be halt, poll or adaptive";
+	const char *list = strchr(value, ':');
+	size_t length = list ? (size_t)(list - value) : strlen(value);
+	bool poll = is_word(value, length, "poll"), adaptive = is_word(value, length, "adaptive");
+	uint64_t mask = ~0ull;
+	const char *wrong = list ? affinity_parse(list + 1, &mask) : NULL;
+
+	if (wrong)
+		return wrong;
+	if (!poll && !adaptive && !is_word(value, length, "halt"))
+		return "must be halt, poll or adaptive, and perhaps a list of cores as in poll:0-1";
+	poll_cores = poll ? poll_cores | mask : poll_cores & ~mask;
+	adaptive_cores = adaptive ? adaptive_cores | mask : adaptive_cores & ~mask;
 	return NULL;
 }
-BOOT_OPTION(idle, "idle=halt | poll | adaptive: what a core without work does", parse_idle);
-
-static enum idle_mode mode_of(unsigned changed)
-{
-	return changed ? (enum idle_mode)(changed - 1) : first_mode;
-}
+BOOT_OPTION(idle,
+	    "idle=halt | poll | adaptive, and :LIST for some cores: what one without work does",
+	    parse_idle);
 
 enum idle_mode core_idle_mode(core_id_t core)
 {
-	return mode_of(__atomic_load_n(core_local_of(core, changed_mode), __ATOMIC_RELAXED));
+	unsigned changed = __atomic_load_n(core_local_of(core, changed_mode), __ATOMIC_RELAXED);
+
+	if (changed)
+		return (enum idle_mode)(changed - 1);
+	if (poll_cores >> core & 1)
+		return IDLE_POLL;
+	return adaptive_cores >> core & 1 ? IDLE_ADAPTIVE : IDLE_HALT;
 }
 
 void core_set_idle_mode(core_id_t core, enum idle_mode mode)
@@ -71,7 +84,7 @@ void core_set_idle_mode(core_id_t core, enum idle_mode mode)
 /* Is it too early to halt? */
 static bool looks_on(void)
 {
-	enum idle_mode mode = mode_of(__atomic_load_n(&changed_mode, __ATOMIC_RELAXED));
+	enum idle_mode mode = core_idle_mode(this_core);
 
 	return mode == IDLE_POLL || (mode == IDLE_ADAPTIVE && poll_ns - work_ended_ns < window_ns);
 }

@@ -10,6 +10,7 @@
 #include "lavra/counters.h"
 #include "mm/frame.h"
 #include "sched/thread.h"
+#include "sched/affinity.h"
 #include "smp/core.h"
 
 #include <errno.h>
@@ -155,7 +156,7 @@ static int read_max_pairs(struct virtio_device *device, unsigned *max_pairs)
  * its core from sleeping, so rather fewer queues, from which frames are handed on. */
 static unsigned choose_pairs(struct virtio_device *device, unsigned max_pairs)
 {
-	unsigned n = min(ncores, max_pairs);
+	unsigned n = min(min(ncores, max_pairs), (unsigned)__builtin_popcountll(network_cores));
 
 	if (device->nvectors == 0) {
 		kprintf("virtio-net: no MSI-X: core 0 polls and never sleeps\n");

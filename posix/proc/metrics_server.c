@@ -10,6 +10,7 @@
 #include "mm/object.h"
 #include "net/socket.h"
 #include "net/socket_owner.h"
+#include "sched/affinity.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 
@@ -300,7 +301,7 @@ void metrics_start(void)
 		return;
 	}
 	for (core_id_t core = 0; core < ncores; core++)
-		if (!thread_create("metrics", core, serve, NULL))
+		if (network_cores >> core & 1 && !thread_create("metrics", core, serve, NULL))
 			kprintf("metrics: no memory to serve port %u on core %u\n", port, core);
 	kprintf("metrics: port %u\n", port);
 }

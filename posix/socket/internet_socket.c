@@ -7,7 +7,9 @@
 #include "posix/socket/socket_file.h"
 #include "posix/socket/socket_kind.h"
 
+#include "sched/affinity.h"
 #include "sched/thread.h"
+#include "smp/mailbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,14 +17,33 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+struct create_call {
+	int family, type, protocol, error;
+	struct socket *socket;
+};
+
+static long create_here(void *argument)
+{
+	struct create_call *call = argument;
+
+	call->socket = socket_create(call->family, call->type, call->protocol, &call->error);
+	return 0;
+}
+
+/* On this core, unless others have the network. */
 long internet_socket_create(int family, int type, int protocol, int status_flags,
 			    struct file **file)
 {
-	int error;
-	struct socket *socket = socket_create(family, type, protocol, &error);
+	struct create_call call = { family, type, protocol, 0, NULL };
+	struct socket *socket;
 
+	if (likely(network_cores >> this_core & 1))
+		create_here(&call);
+	else
+		core_call(network_core(), create_here, &call);
+	socket = call.socket;
 	if (!socket)
-		return error;
+		return call.error;
 	*file = socket_file_create(socket, type == SOCK_STREAM, status_flags);
 	return *file ? 0 : -ENOMEM;
 }
