@@ -18,6 +18,7 @@
 WEAK unsigned ncores = 1;
 WEAK struct core cores[MAX_CORES];
 WEAK CORE_LOCAL core_id_t this_core;
+WEAK uint64_t network_cores = ~0ull; /* sched/affinity.h */
 WEAK uint64_t process_signal_pending; /* sched/thread.h: nobody sends signals here */
 
 /* Threads of a test have no protection keys. */
