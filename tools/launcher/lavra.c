@@ -3,10 +3,12 @@
  */
 #include "tools/launcher/lavra.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
 	const char *name, *summary;
@@ -26,6 +28,17 @@ void refuse(int status, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	exit(status);
+}
+
+const char *launcher_path(void)
+{
+	static char path[4096];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (length <= 0)
+		refuse(EXIT_CANNOT, "/proc/self/exe: %s", strerror(errno));
+	path[length] = 0;
+	return path;
 }
 
 static void print_usage(FILE *to)

@@ -11,3 +11,6 @@ int run_command(int argc, char **argv);
 
 /* Say why, and exit. */
 __attribute__((format(printf, 2, 3), noreturn)) void refuse(int status, const char *format, ...);
+
+/* Where this program is. */
+const char *launcher_path(void);
