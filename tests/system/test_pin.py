@@ -214,3 +214,23 @@ def an_exit_status_comes_out_of_a_pinned_guest():
     result = lavra("run", image("hello"), "--net", "none", "--pin", "auto")
     equal(result.returncode, 0, "status: " + result.stdout + result.stderr)
     check("hello" in result.stdout.lower(), result.stdout)
+
+
+@test
+def the_topology_is_shown_and_drawn():
+    with tempfile.TemporaryDirectory() as folder:
+        picture = os.path.join(folder, "map.svg")
+        for machine in MACHINES:
+            count = len(processors_of(machine))
+            result = lavra("topology", "--cores", str(count), "--svg", picture, machine=machine)
+            equal(result.returncode, 0, f"status for {machine}: {result.stderr}")
+            equal(len(re.findall(r"^ .* CPU \d+ +vCPU \d+", result.stdout, re.M)), count, result.stdout)
+            equal(len(re.findall(r"^ .* vCPU \d+ +on CPU \d+", result.stdout, re.M)), count, result.stdout)
+            root = ElementTree.parse(picture).getroot()
+            texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+            for cpu in range(count):
+                check(f"vCPU {cpu}" in texts and f"on CPU {cpu}" in texts, f"CPU {cpu} is missing in {texts}")
+        result = lavra("topology", "--svg", os.path.join(folder, "no", "map.svg"))
+        equal(result.returncode, 123, "status: " + result.stderr)
+        check("map.svg" in result.stderr, result.stderr)
+    equal(lavra("topology", "extra").returncode, 2, "status with a word too many")

@@ -15,6 +15,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "run", "start an image, or a program that was made for Linux", run_command },
+	{ "topology", "this machine's processors, the guest's, and the pin map", topology_command },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -8,6 +8,7 @@
 #define EXIT_CANNOT 123 /* refused before anything was started */
 
 int run_command(int argc, char **argv);
+int topology_command(int argc, char **argv);
 
 /* Say why, and exit. */
 __attribute__((format(printf, 2, 3), noreturn)) void refuse(int status, const char *format, ...);
