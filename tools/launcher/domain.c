@@ -157,7 +157,7 @@ static void print_network(const struct options *options, bool vhost)
 	if (options->network == NETWORK_TAP)
 		printf("      <driver name='%s' queues='%u'/>\n", vhost ? "vhost" : "qemu",
 		       options->cores);
-	/* No boot ROM, and on the first bus: the image does not look behind bridges. */
+	/* No boot ROM, and on the first bus, not behind a bridge. */
 	puts("      <rom enabled='no'/>");
 	puts("      <address type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x0'/>");
 	puts("    </interface>");

@@ -17,6 +17,7 @@ static const struct {
 	{ "run", "start an image, or a program that was made for Linux", run_command },
 	{ "topology", "this machine's processors, the guest's, and the pin map", topology_command },
 	{ "domain", "the same as a virtual machine of libvirt (XML)", domain_command },
+	{ "pod", "the same as a virtual machine of KubeVirt (YAML)", pod_command },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -10,6 +10,7 @@
 int run_command(int argc, char **argv);
 int topology_command(int argc, char **argv);
 int domain_command(int argc, char **argv);
+int pod_command(int argc, char **argv);
 
 /* Say why, and exit. */
 __attribute__((format(printf, 2, 3), noreturn)) void refuse(int status, const char *format, ...);
