@@ -21,6 +21,11 @@ $(BUILD)/tools/symbols: $(symbols_objects)
 # The launcher. hwloc knows this machine, jansson reads what QEMU answers.
 lavra_libraries = $(shell pkg-config --libs hwloc jansson 2>/dev/null || echo -lhwloc -ljansson)
 lavra := $(BUILD)/lavra
+$(BUILD)/gen/syscall_status.inc: docs/posix.md tools/syscall-status
+	@mkdir -p $(@D)
+	$(Q)tools/syscall-status $< > $@
+$(BUILD)/tools/launcher/syscall_status.c.o: $(BUILD)/gen/syscall_status.inc
+$(BUILD)/tools/launcher/syscall_status.c.o: host_tool_cflags += -I$(BUILD)/gen
 lavra_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard tools/launcher/*.c))
 $(lavra): $(lavra_objects)
 	$(quiet) HOSTLD $@

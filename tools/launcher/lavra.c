@@ -16,6 +16,7 @@ static const struct {
 } commands[] = {
 	{ "run", "start an image, or a program that was made for Linux", run_command },
 	{ "topology", "this machine's processors, the guest's, and the pin map", topology_command },
+	{ "inspect", "what is in an image", inspect_command },
 	{ "domain", "the same as a virtual machine of libvirt (XML)", domain_command },
 	{ "pod", "the same as a virtual machine of KubeVirt (YAML)", pod_command },
 };

@@ -9,6 +9,7 @@
 
 int run_command(int argc, char **argv);
 int topology_command(int argc, char **argv);
+int inspect_command(int argc, char **argv);
 int domain_command(int argc, char **argv);
 int pod_command(int argc, char **argv);
 
