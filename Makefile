@@ -154,12 +154,9 @@ headers: $(sysroot)/headers.done
 kernel-objects: $(kernel_objects) $(network_object)
 images: $(foreach folder,$(app_folders),$(call built,$(folder))/$(notdir $(folder))) $(lavra)
 
-# The bytes of a section of the image.
-section_size = $$(size -A $(image).elf | awk '$$1 == "$(1)" { print $$2 }')
 size: image ## how large the image of APP is, by folder, and what is large in it
 	@ls -l $(image) | awk '{ print $$5 " bytes: " $$NF }'
-	@NM=$(NM) tools/size-by-folder $(image).map $($(notdir $(app_folder)).kernel:.o=.map) \
-		"$(call section_size,.symbols)" $(lwip_glue_objects)
+	@tail -n +2 $(image).sizes
 	@echo 'The largest symbols:' && $(NM) --size-sort -S -r -t d $(image).elf | \
 		awk '{ printf "%9d %s %s\n", $$2, $$3, $$4 }' | head -20
 

@@ -3,6 +3,7 @@
 #   $(BUILD)/FOLDER/NAME       the image, stripped: what is booted
 #   $(BUILD)/FOLDER/NAME.elf   the same with everything a debugger wants
 #   $(BUILD)/FOLDER/NAME.map   what the linker put where, and what it left out
+#   $(BUILD)/FOLDER/NAME.sizes what it consists of, by folder and library, for lavra inspect
 #   $(BUILD)/FOLDER/NAME.rights  the instructions in it that change protection keys (tools/check-rights)
 #
 # All *.c of the folder are the application. It may have
@@ -98,8 +99,11 @@ $(call built,$(1))/$(2).elf: $$($(2).kernel) $$(lavra_gcc_parts) $$(BUILD)/mallo
 
 $$(if $$(app_packages),$$(eval $$(call package_rules,$(1),$(2))),$$(eval $$(call source_rules,$(1),$(2))))
 
-$(call built,$(1))/$(2): $(call built,$(1))/$(2).elf
+$(call built,$(1))/$(2): $(call built,$(1))/$(2).elf tools/size-by-folder
 	$$(Q)$$(OBJCOPY) --strip-all $$< $$@
+	$$(Q){ stat -c 'bytes %s' $$@ && NM=$$(NM) tools/size-by-folder $$(<:.elf=.map) $$($(2).kernel:.o=.map) \
+		"$$$$(size -A $$< | awk '$$$$1 == ".symbols" { print $$$$2 }')" $$(lwip_glue_objects) \
+		$$(network_own_objects) $$(network_user_copy); } > $$@.sizes
 endef
 
 # ---- of sources in the folder ----

@@ -102,6 +102,65 @@ static void test_cores(void **state)
 	refuse("x --cores", "wants a value");
 }
 
+static void test_shape(void **state)
+{
+	struct options options;
+
+	accept(&options, "x --smp sockets=2,cores=3,threads=2");
+	assert_int_equal(options.cores, 12);
+	assert_int_equal(options.shape.dies, 1);
+	options_free(&options);
+	accept(&options, "x --cores 4 --smp dies=2,cores=2");
+	assert_int_equal(options.shape.sockets, 1);
+	options_free(&options);
+	refuse("x --cores 4 --smp cores=2", "--cores says 4 virtual CPUs and --smp 2");
+	refuse("x --smp cores=2 --cores 1", "--cores says 1 virtual CPUs and --smp 2");
+	refuse("x --smp 4", "--smp takes");
+	refuse("x --smp cores", "--smp takes");
+	refuse("x --smp cores=", "--smp takes");
+	refuse("x --smp cores=2,", "--smp takes");
+	refuse("x --smp cores=0", "--smp takes");
+	refuse("x --smp cores=2,cores=2", "--smp takes");
+	refuse("x --smp cores=2,maxcpus=8", "--smp takes");
+	refuse("x --smp sockets=9,cores=8", "64 are the most");
+	refuse("x --smp sockets=64,dies=64,cores=64,threads=64", "64 are the most");
+	refuse("x --machine microvm --smp dies=2", "has no dies");
+}
+
+static void test_pin(void **state)
+{
+	struct options options;
+
+	accept(&options, "x");
+	assert_int_equal(options.pin.kind, PIN_OFF);
+	options_free(&options);
+	accept(&options, "x --pin auto");
+	assert_int_equal(options.pin.kind, PIN_AUTO);
+	options_free(&options);
+	accept(&options, "x --pin numa:3");
+	assert_int_equal(options.pin.kind, PIN_NUMA);
+	assert_int_equal(options.pin.node, 3);
+	options_free(&options);
+	accept(&options, "x --pin auto --pin 8,0-2");
+	assert_int_equal(options.pin.kind, PIN_LIST);
+	assert_int_equal(options.pin.ncpus, 4);
+	assert_int_equal(options.pin.cpus[0], 8);
+	assert_int_equal(options.pin.cpus[3], 2);
+	options_free(&options);
+	refuse("x --pin=", "--pin takes");
+	refuse("x --pin on", "--pin takes");
+	refuse("x --pin numa:", "--pin takes");
+	refuse("x --pin numa:x", "--pin takes");
+	refuse("x --pin 0,", "--pin takes");
+	refuse("x --pin 0-", "--pin takes");
+	refuse("x --pin 3-1", "--pin takes");
+	refuse("x --pin 0-1-2", "--pin takes");
+	refuse("x --pin -1", "--pin takes");
+	refuse("x --pin 99999999999999999999", "--pin takes");
+	refuse("x --pin 0-3,2", "CPU 2 twice");
+	refuse("x --pin 0-65535", "more than 128 CPUs");
+}
+
 static void test_publish(void **state)
 {
 	struct options options;
@@ -244,6 +303,42 @@ static void test_monitor(void **state)
 	assert_null(strstr(command_line("x", false), "ivshmem"));
 }
 
+/* What the surroundings add: the shape of the CPUs chosen, and the socket by which QEMU is told to begin. */
+static void test_command_of_a_pinned_guest(void **state)
+{
+	const struct surroundings surroundings = {
+		.image = "x", .status_path = "/status", .shape = { 1, 2, 2, 1 }, .control_fd = 7
+	};
+	static const struct {
+		const char *line, *part;
+	} cases[] = {
+		{ "x --cores 4", "4,sockets=1,dies=2,cores=2,threads=1" },
+		{ "x --cores 4 --machine microvm", "4,sockets=1,cores=4,threads=1" },
+		{ "x --smp sockets=2,cores=2", "4,sockets=2,cores=2,threads=1" },
+		{ "x --cores 4", "socket,id=control,fd=7" },
+		{ "x --cores 4", "chardev=control,mode=control" },
+		{ "x --cores 4", "-S" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct options options;
+		struct command command;
+		unsigned word = 0;
+
+		accept(&options, cases[i].line);
+		assert_null(command_build(&command, &options, &surroundings));
+		while (word < command.nwords && strcmp(command.words[word], cases[i].part) != 0)
+			word++;
+		if (word == command.nwords)
+			fail_msg("'%s' has no '%s'", cases[i].line, cases[i].part);
+		command_free(&command);
+		options_free(&options);
+	}
+	/* One that nobody pins begins by itself. */
+	assert_null(strstr(command_line("x", false), "-S "));
+	assert_null(strstr(command_line("x", false), "control"));
+}
+
 static void test_arguments_are_quoted(void **state)
 {
 	char *argv[] = { "x", "--", "two words", "", "it's", "plain", "a\"b" };
@@ -282,10 +377,17 @@ static void test_arguments_are_quoted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_cores),	 cmocka_unit_test(test_publish),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_command),
-		cmocka_unit_test(test_monitor),	 cmocka_unit_test(test_arguments_are_quoted),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_cores),
+		cmocka_unit_test(test_shape),
+		cmocka_unit_test(test_pin),
+		cmocka_unit_test(test_publish),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_command_of_a_pinned_guest),
+		cmocka_unit_test(test_monitor),
+		cmocka_unit_test(test_arguments_are_quoted),
 	};
 
 	return cmocka_run_group_tests_name("launcher", tests, NULL, NULL);

@@ -99,10 +99,30 @@ static bool is_microvm(const struct options *options)
 	return !strcmp(options->machine, "microvm");
 }
 
+static void add_cpus(struct command *command, const struct options *options,
+		     const struct surroundings *surroundings)
+{
+	struct machine_shape shape = options->shape.sockets ? options->shape : surroundings->shape;
+
+	/* It knows of none: what dies have is the package's. */
+	if (is_microvm(options)) {
+		shape.cores *= shape.dies;
+		shape.dies = 1;
+	}
+	add(command, "-smp");
+	if (!shape.sockets)
+		add(command, "%u", options->cores);
+	else if (shape.dies == 1)
+		add(command, "%u,sockets=%u,cores=%u,threads=%u", options->cores, shape.sockets,
+		    shape.cores, shape.threads);
+	else
+		add(command, "%u,sockets=%u,dies=%u,cores=%u,threads=%u", options->cores,
+		    shape.sockets, shape.dies, shape.cores, shape.threads);
+}
+
 #define MAX_LINE 4095 /* arch/x86_64/boot.c, posix/boot_option.c */
 
-static const char *add_command_line(struct command *command, const struct options *options,
-				    uint64_t time_ms)
+const char *command_line_of(const struct options *options, uint64_t time_ms, char **result)
 {
 	char *line = NULL;
 	size_t size;
@@ -142,11 +162,11 @@ static const char *add_command_line(struct command *command, const struct option
 		wrong =
 		    "the options for the image, the variables and the arguments are longer than 4095 "
 		    "bytes together";
-	if (!wrong && *line) {
-		add(command, "-append");
-		add(command, "%s", line);
+	if (wrong) {
+		free(line);
+		line = NULL;
 	}
-	free(line);
+	*result = line;
 	return wrong;
 }
 
@@ -155,6 +175,7 @@ const char *command_build(struct command *command, const struct options *options
 {
 	bool kvm = surroundings->kvm;
 	const char *wrong;
+	char *line;
 
 	*command = (struct command){ 0 };
 	add(command, "%s", options->qemu);
@@ -167,8 +188,7 @@ const char *command_build(struct command *command, const struct options *options
 	add(command, "%s", kvm ? "kvm" : "tcg,thread=multi");
 	add(command, "-cpu");
 	add(command, "%s", kvm ? "host,migratable=off" : "max");
-	add(command, "-smp");
-	add(command, "%u", options->cores);
+	add_cpus(command, options, surroundings);
 	add(command, "-m");
 	add(command, "%luM", options->memory_mib);
 	add(command, "-nodefaults");
@@ -193,8 +213,15 @@ const char *command_build(struct command *command, const struct options *options
 	if (options->gdb) {
 		add(command, "-gdb");
 		add(command, "tcp:127.0.0.1:1234");
-		add(command, "-S");
 	}
+	if (surroundings->control_fd) {
+		add(command, "-chardev");
+		add(command, "socket,id=control,fd=%d", surroundings->control_fd);
+		add(command, "-mon");
+		add(command, "chardev=control,mode=control");
+	}
+	if (options->gdb || surroundings->control_fd)
+		add(command, "-S");
 	for (unsigned i = 0; i < options->nqemu_options; i++)
 		add(command, "%s", options->qemu_options[i]);
 	add(command, "-kernel");
@@ -203,9 +230,14 @@ const char *command_build(struct command *command, const struct options *options
 		add(command, "-initrd");
 		add(command, "%s", surroundings->initrd);
 	}
-	wrong = add_command_line(command, options, surroundings->time_ms);
-	if (wrong)
+	wrong = command_line_of(options, surroundings->time_ms, &line);
+	if (wrong) {
 		command_free(command);
+	} else if (*line) {
+		add(command, "-append");
+		add(command, "%s", line);
+	}
+	free(line);
 	return wrong;
 }
 

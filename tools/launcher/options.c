@@ -29,6 +29,123 @@ static const char *parse_cores(struct options *options, const char *text)
 	if (!parse_number(text, text + strlen(text), 1, MAX_CPUS, &cores))
 		return complain("--cores takes a number from 1 to %d, not '%s'", MAX_CPUS, text);
 	options->cores = cores;
+	options->has_cores = true;
+	return NULL;
+}
+
+/* NAME=N, by commas. */
+static const char *parse_smp(struct options *options, const char *text)
+{
+	struct machine_shape *shape = &options->shape;
+	const struct {
+		const char *name;
+		unsigned *value;
+	} parts[] = { { "sockets=", &shape->sockets },
+		      { "dies=", &shape->dies },
+		      { "cores=", &shape->cores },
+		      { "threads=", &shape->threads } };
+	unsigned long product = 1;
+
+	*shape = (struct machine_shape){ 0 };
+	for (const char *word = text;; word++) {
+		const char *end = word + strcspn(word, ",");
+		unsigned part = 0;
+		unsigned long value;
+		size_t length;
+
+		while (part < 4 && strncmp(word, parts[part].name, strlen(parts[part].name)) != 0)
+			part++;
+		length = part < 4 ? strlen(parts[part].name) : 0;
+		if (part == 4 || *parts[part].value ||
+		    !parse_number(word + length, end, 1, MAX_CPUS, &value))
+			return complain("--smp takes sockets=N,dies=N,cores=N,threads=N, each once "
+					"and from 1 to %d, not '%s'",
+					MAX_CPUS, text);
+		*parts[part].value = value;
+		word = end;
+		if (!*word)
+			break;
+	}
+	for (unsigned part = 0; part < 4; part++) {
+		if (!*parts[part].value)
+			*parts[part].value = 1;
+		product *= *parts[part].value;
+	}
+	if (product > MAX_CPUS)
+		return complain("--smp %s is %lu virtual CPUs; %d are the most", text, product,
+				MAX_CPUS);
+	return NULL;
+}
+
+/* Highest number that a processor of the host can have. */
+#define MAX_HOST_CPU 65535
+
+static const char *parse_pin_list(struct pin_request *pin, const char *text)
+{
+	for (const char *word = text;; word++) {
+		const char *end = word + strcspn(word, ",");
+		const char *dash = memchr(word, '-', (size_t)(end - word));
+		unsigned long first, last;
+
+		if (!parse_number(word, dash ? dash : end, 0, MAX_HOST_CPU, &first))
+			break;
+		last = first;
+		if (dash && !parse_number(dash + 1, end, first, MAX_HOST_CPU, &last))
+			break;
+		for (; first <= last; first++) {
+			if (pin->ncpus == 2 * MAX_CPUS)
+				return complain("--pin %s names more than %d CPUs", text,
+						2 * MAX_CPUS);
+			for (unsigned i = 0; i < pin->ncpus; i++)
+				if (pin->cpus[i] == first)
+					return complain("--pin %s names CPU %lu twice", text,
+							first);
+			pin->cpus[pin->ncpus++] = first;
+		}
+		word = end;
+		if (!*word)
+			return NULL;
+	}
+	return complain("--pin takes auto, off, numa:NODE or a list of the host's CPUs such as "
+			"0-3,8, not '%s'",
+			text);
+}
+
+static const char *parse_pin(struct options *options, const char *text)
+{
+	struct pin_request *pin = &options->pin;
+	unsigned long node;
+
+	*pin = (struct pin_request){ .kind = PIN_LIST };
+	if (!strcmp(text, "off")) {
+		pin->kind = PIN_OFF;
+	} else if (!strcmp(text, "auto")) {
+		pin->kind = PIN_AUTO;
+	} else if (!strncmp(text, "numa:", 5) &&
+		   parse_number(text + 5, text + strlen(text), 0, MAX_HOST_CPU, &node)) {
+		pin->kind = PIN_NUMA;
+		pin->node = node;
+	} else {
+		return parse_pin_list(pin, text);
+	}
+	return NULL;
+}
+
+/* --cores and --smp say the same, or one of them is not there. */
+static const char *settle_cores(struct options *options)
+{
+	const struct machine_shape *shape = &options->shape;
+	unsigned product = shape->sockets * shape->dies * shape->cores * shape->threads;
+
+	if (!product)
+		return NULL;
+	if (options->has_cores && options->cores != product)
+		return complain("--cores says %u virtual CPUs and --smp %u: leave one of them out",
+				options->cores, product);
+	if (shape->dies > 1 && strcmp(options->machine, "microvm") == 0)
+		return complain("--machine microvm has no dies: leave dies= out of --smp, or take "
+				"--machine q35");
+	options->cores = product;
 	return NULL;
 }
 
@@ -207,6 +324,10 @@ static const char *parse_option(struct options *options, const char *name, char 
 		return parse_metrics(options, value);
 	if (!strcmp(name, "--cores"))
 		return parse_cores(options, value);
+	if (!strcmp(name, "--smp"))
+		return parse_smp(options, value);
+	if (!strcmp(name, "--pin"))
+		return parse_pin(options, value);
 	if (!strcmp(name, "--memory"))
 		return parse_memory(options, value);
 	if (!strcmp(name, "--publish"))
@@ -231,9 +352,10 @@ static const char *parse_option(struct options *options, const char *name, char 
 static bool takes_value(const char *name)
 {
 	static const char *const names[] = {
-		"--cores", "--memory", "--publish",   "--net",	       "--ip",	   "--machine",
-		"--accel", "--append", "--qemu",      "--qemu-option", "--initrd", "--files",
-		"--env",   "--aslr",   "--isolation", "--monitor",     "--metrics"
+		"--cores",   "--memory",  "--publish", "--net",	 "--ip",
+		"--machine", "--accel",	  "--append",  "--qemu", "--qemu-option",
+		"--initrd",  "--files",	  "--env",     "--aslr", "--isolation",
+		"--monitor", "--metrics", "--smp",     "--pin"
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -242,7 +364,7 @@ static bool takes_value(const char *name)
 	return false;
 }
 
-const char *options_parse(struct options *options, int argc, char **argv)
+static const char *parse_words(struct options *options, int argc, char **argv)
 {
 	const char *wrong;
 
@@ -297,13 +419,30 @@ const char *options_parse(struct options *options, int argc, char **argv)
 			options->image = word;
 		}
 	}
-	if (!options->image)
-		return complain("which image or program?");
 	if (options->npublished && options->network != NETWORK_USER)
 		return complain(
 		    "--publish needs --net user: with a tap the guest has an address of "
 		    "its own");
-	return NULL;
+	return settle_cores(options);
+}
+
+const char *options_parse(struct options *options, int argc, char **argv)
+{
+	const char *wrong = parse_words(options, argc, argv);
+
+	if (!wrong && !options->help && !options->image)
+		return complain("which image or program?");
+	return wrong;
+}
+
+const char *options_parse_machine(struct options *options, int argc, char **argv)
+{
+	const char *wrong = parse_words(options, argc, argv);
+
+	if (!wrong && !options->help && options->image)
+		return complain("'%s' is no option, and no image is looked at here",
+				options->image);
+	return wrong;
 }
 
 void options_free(struct options *options)

@@ -10,6 +10,7 @@
 #define MAX_CPUS 64
 
 enum network { NETWORK_USER, NETWORK_TAP, NETWORK_NONE };
+enum pin_kind { PIN_OFF, PIN_AUTO, PIN_LIST, PIN_NUMA };
 enum accelerator { ACCELERATOR_AUTO, ACCELERATOR_KVM, ACCELERATOR_TCG };
 
 struct published_port {
@@ -18,10 +19,26 @@ struct published_port {
 	bool udp;
 };
 
+/* Where virtual CPUs run. */
+struct pin_request {
+	enum pin_kind kind;
+	unsigned node; /* with PIN_NUMA, by its number */
+	unsigned ncpus; /* with PIN_LIST */
+	unsigned cpus[2 * MAX_CPUS];
+};
+
+/* How virtual CPUs are told to lie: all 0, or all at least 1. */
+struct machine_shape {
+	unsigned sockets, dies, cores, threads; /* each in one of the one before */
+};
+
 struct options {
 	const char *image; /* or a program */
 	const char *initrd, *files; /* NULL: none */
 	unsigned cores;
+	bool has_cores; /* it was given */
+	struct machine_shape shape; /* --smp */
+	struct pin_request pin;
 	unsigned long memory_mib;
 	enum network network;
 	const char *tap; /* the interface, with NETWORK_TAP */
@@ -50,4 +67,6 @@ struct options {
 /* Parse the words after `lavra run`. Returns NULL, or what is wrong in a sentence (static
  * memory). `options` takes arrays that options_free() gives back. */
 const char *options_parse(struct options *options, int argc, char **argv);
+/* The same without an image. */
+const char *options_parse_machine(struct options *options, int argc, char **argv);
 void options_free(struct options *options);

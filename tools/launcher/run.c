@@ -5,16 +5,17 @@
  * the image writes to an ISA debug console, which QEMU writes to an unnamed file; an image
  * that ends without it (killed, triple fault) is reported and gives 124.
  */
+#include "tools/launcher/accelerator.h"
 #include "tools/launcher/boot_files.h"
 #include "tools/launcher/command.h"
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/options.h"
+#include "tools/launcher/pin.h"
 #include "tools/launcher/run_folder.h"
 #include "tools/launcher/usage.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,57 +33,6 @@
 #define EXIT_NO_STATUS 124 /* the image ended without saying how */
 
 #define PATIENCE_S 5 /* from asking QEMU to end to killing it */
-
-/* Does the processor have what KVM needs? */
-static bool cpu_has_virtualization(void)
-{
-	char *line = NULL;
-	size_t size = 0;
-	bool found = false;
-	FILE *file = fopen("/proc/cpuinfo", "re");
-
-	if (!file)
-		return false;
-	while (!found && getline(&line, &size, file) > 0)
-		if (!strncmp(line, "flags", 5)) {
-			for (char *word = strtok(line, " \t\n"); word; word = strtok(NULL, " \t\n"))
-				found |= !strcmp(word, "vmx") || !strcmp(word, "svm");
-			break; /* all processors are alike */
-		}
-	free(line);
-	fclose(file);
-	return found;
-}
-
-static bool can_open(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		return false;
-	close(fd);
-	return true;
-}
-
-static bool choose_kvm(const struct options *options)
-{
-	enum accelerator accelerator = options->accelerator;
-	bool cpu = cpu_has_virtualization();
-	bool device = can_open("/dev/kvm");
-	int error = errno;
-
-	if (accelerator == ACCELERATOR_TCG)
-		return false;
-	if (accelerator == ACCELERATOR_KVM && !cpu)
-		refuse(EXIT_CANNOT,
-		       "no KVM: this processor shows neither VMX nor SVM (use --accel tcg)");
-	if (accelerator == ACCELERATOR_KVM && !device)
-		refuse(EXIT_CANNOT, "no KVM: /dev/kvm: %s (use --accel tcg)", strerror(error));
-	if (cpu && !device && !options->dry_run)
-		fprintf(stderr, "lavra: /dev/kvm: %s; going on without KVM, which is slower\n",
-			strerror(error));
-	return cpu && device;
-}
 
 /* QEMU says it less clearly, and after it has started. */
 static void check_port(const struct published_port *port)
@@ -124,8 +74,10 @@ static void print_command(const struct command *command)
 	putchar('\n');
 }
 
-static pid_t start(const struct command *command, const sigset_t *old_signals)
+static pid_t start(const struct command *command, const struct pin *pin,
+		   const sigset_t *old_signals)
 {
+	const char *wrong;
 	pid_t parent = getpid(), child = fork();
 
 	if (child < 0)
@@ -137,19 +89,24 @@ static pid_t start(const struct command *command, const sigset_t *old_signals)
 	if (getppid() != parent)
 		_exit(EXIT_CANNOT);
 	sigprocmask(SIG_SETMASK, old_signals, NULL);
+	wrong = pin_before_exec(pin);
+	if (wrong) {
+		fprintf(stderr, "lavra: %s\n", wrong);
+		_exit(EXIT_CANNOT);
+	}
 	execvp(command->words[0], command->words);
 	fprintf(stderr, "lavra: %s: %s%s\n", command->words[0], strerror(errno),
 		errno == ENOENT ? " ('make packages' installs it)" : "");
 	_exit(EXIT_CANNOT);
 }
 
-/* Wait for QEMU; pass on what asks us to end. Returns its wait status; *signal is what ended us, or 0. */
+/* Wait for QEMU; pass on what asks us to end. Returns its wait status; *signal is what ended us, or 0; at
+ * first what it has been sent already. */
 static int wait_for(pid_t child, const sigset_t *signals, int *signal)
 {
 	struct timespec patience = { .tv_sec = PATIENCE_S };
 	int status;
 
-	*signal = 0;
 	for (;;) {
 		int number = *signal ? sigtimedwait(signals, NULL, &patience)
 				     : sigwaitinfo(signals, NULL);
@@ -185,18 +142,6 @@ static int read_status(int fd)
 	return status;
 }
 
-/* Where this program is. */
-static const char *own_path(void)
-{
-	static char path[4096];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	if (length <= 0)
-		refuse(EXIT_CANNOT, "/proc/self/exe: %s", strerror(errno));
-	path[length] = 0;
-	return path;
-}
-
 static uint64_t wall_clock_ms(void)
 {
 	struct timespec now;
@@ -225,20 +170,40 @@ static const char *make_monitor_file(const char *image)
 	return monitor_file.path;
 }
 
+static void prepare_pin(struct pin *pin, const struct options *options)
+{
+	const char *wrong;
+
+	*pin = (struct pin){ .ours = -1, .theirs = -1 };
+	if (options->pin.kind == PIN_OFF)
+		return;
+	wrong = pin_prepare(pin, options);
+	if (!wrong && !options->dry_run)
+		wrong = pin_connect(pin);
+	if (wrong)
+		refuse(EXIT_CANNOT, "%s", wrong);
+	if (pin->placement.too_many)
+		fprintf(stderr, "lavra: nothing is pinned: %u virtual CPUs are more than %d CPUs\n",
+			options->cores, hwloc_bitmap_weight(pin->usable));
+}
+
 static int run(const struct options *options)
 {
 	struct boot_files files;
 	struct surroundings surroundings;
+	struct pin pin;
 	struct command command;
 	struct termios terminal;
 	bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
 	sigset_t signals, old_signals;
 	char status_path[32];
 	const char *wrong;
-	int status_file, status, wait_status, signal;
+	int status_file, status, wait_status, signal = 0;
+	bool interrupted = false;
+	char pin_wrong[512] = "";
 	pid_t child;
 
-	wrong = boot_files_prepare(&files, options, own_path());
+	wrong = boot_files_prepare(&files, options, launcher_path());
 	if (!wrong)
 		wrong = boot_files_fit(&files, options->memory_mib);
 	if (wrong)
@@ -248,11 +213,14 @@ static int run(const struct options *options)
 	if (status_file < 0)
 		refuse(EXIT_CANNOT, "memfd_create: %s", strerror(errno));
 	snprintf(status_path, sizeof(status_path), "/dev/fd/%d", status_file);
+	prepare_pin(&pin, options);
 	surroundings = (struct surroundings){
 		.image = files.image,
 		.initrd = files.initrd,
 		.status_path = status_path,
-		.kvm = choose_kvm(options),
+		.shape = pin.placement.shape,
+		.control_fd = pin.theirs > 0 ? pin.theirs : 0,
+		.kvm = accelerator_is_kvm(options),
 		/* A command that is only printed would tell an old time when it is run. */
 		.time_ms = options->dry_run ? 0 : wall_clock_ms(),
 	};
@@ -265,12 +233,14 @@ static int run(const struct options *options)
 	sigprocmask(SIG_BLOCK, &signals, &old_signals);
 	if (options->monitor && !options->dry_run)
 		surroundings.monitor_path = make_monitor_file(options->image);
-	surroundings.vhost = surroundings.kvm && can_open("/dev/vhost-net");
+	surroundings.vhost = surroundings.kvm && device_opens("/dev/vhost-net");
 	wrong = command_build(&command, options, &surroundings);
 	if (wrong)
 		refuse(EXIT_USAGE, "%s", wrong);
 	if (options->dry_run) {
 		print_command(&command);
+		pin_print(&pin, "# ");
+		pin_free(&pin);
 		command_free(&command);
 		boot_files_free(&files);
 		return 0;
@@ -281,18 +251,28 @@ static int run(const struct options *options)
 	if (options->network == NETWORK_TAP && !if_nametoindex(options->tap))
 		refuse(EXIT_CANNOT, "there is no network interface '%s'", options->tap);
 
-	child = start(&command, &old_signals);
+	child = start(&command, &pin, &old_signals);
+	wrong = pin_apply(&pin, &signals, !options->gdb, &interrupted);
+	if (wrong && !interrupted) {
+		snprintf(pin_wrong, sizeof(pin_wrong), "%s", wrong);
+		signal = SIGTERM;
+		kill(child, signal);
+	}
 	wait_status = wait_for(child, &signals, &signal);
 	/* QEMU changes the terminal, and does not undo it when it is killed. */
 	if (has_terminal)
 		tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+	pin_free(&pin);
 	command_free(&command);
 	boot_files_free(&files);
 
+	/* If QEMU has failed by itself, that is told below. */
+	if (*pin_wrong && (WIFSIGNALED(wait_status) || !WEXITSTATUS(wait_status)))
+		refuse(EXIT_CANNOT, "%s", pin_wrong);
 	status = read_status(status_file);
 	if (status >= 0)
 		return status;
-	if (signal)
+	if (signal && !*pin_wrong)
 		return 128 + signal;
 	if (WIFSIGNALED(wait_status))
 		refuse(EXIT_NO_STATUS, "QEMU was ended by signal %d (%s)", WTERMSIG(wait_status),
