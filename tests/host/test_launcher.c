@@ -200,6 +200,7 @@ static void test_refusals(void **state)
 	refuse("x --metrics 65536", "1 to 65535");
 	refuse("x --metrics http", "1 to 65535");
 	refuse("x --isolation maybe", "on, off or require");
+	refuse("x --poll never", "irq, busy or adaptive");
 	refuse("x --initrd a --initrd b", "given once");
 	refuse("x --files a --files b", "given once");
 	refuse("x --files=", "takes a path");
@@ -270,6 +271,7 @@ static void test_command(void **state)
 	       "-append aslr=off env=A=b env=C= -- d ");
 	expect("x --metrics 9100 --ip dhcp", false, "-append ip=dhcp metrics=9100 ");
 	expect("x --isolation require", false, "-append isolation=require ");
+	expect("x --poll busy", false, "-append idle=poll ");
 	expect("x", false, "-chardev file,id=status,path=/status ");
 	assert_null(strstr(command_line("x --net none", false), "-netdev"));
 	assert_null(strstr(command_line("x", false), "-append"));

@@ -141,6 +141,8 @@ const char *command_line_of(const struct options *options, uint64_t time_ms, cha
 		fprintf(stream, "aslr=%s ", options->aslr);
 	if (options->isolation)
 		fprintf(stream, "isolation=%s ", options->isolation);
+	if (options->idle)
+		fprintf(stream, "idle=%s ", options->idle);
 	if (options->metrics_port)
 		fprintf(stream, "metrics=%lu ", options->metrics_port);
 	for (unsigned i = 0; i < options->nenvironment && !wrong; i++) {

@@ -281,6 +281,20 @@ static const char *parse_isolation(struct options *options, const char *text)
 	return NULL;
 }
 
+static const char *parse_poll(struct options *options, const char *text)
+{
+	static const struct {
+		const char *ours, *kernels;
+	} modes[] = { { "irq", "halt" }, { "busy", "poll" }, { "adaptive", "adaptive" } };
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (!strcmp(text, modes[i].ours)) {
+			options->idle = modes[i].kernels;
+			return NULL;
+		}
+	return complain("--poll takes irq, busy or adaptive, not '%s'", text);
+}
+
 static const char *parse_monitor(struct options *options, const char *text)
 {
 	if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
@@ -318,6 +332,8 @@ static const char *parse_option(struct options *options, const char *name, char 
 		return parse_aslr(options, value);
 	if (!strcmp(name, "--isolation"))
 		return parse_isolation(options, value);
+	if (!strcmp(name, "--poll"))
+		return parse_poll(options, value);
 	if (!strcmp(name, "--monitor"))
 		return parse_monitor(options, value);
 	if (!strcmp(name, "--metrics"))
@@ -355,7 +371,7 @@ static bool takes_value(const char *name)
 		"--cores",   "--memory",  "--publish", "--net",	 "--ip",
 		"--machine", "--accel",	  "--append",  "--qemu", "--qemu-option",
 		"--initrd",  "--files",	  "--env",     "--aslr", "--isolation",
-		"--monitor", "--metrics", "--smp",     "--pin"
+		"--poll",    "--monitor", "--metrics", "--smp",	 "--pin"
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

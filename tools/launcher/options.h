@@ -58,6 +58,7 @@ struct options {
 	unsigned nenvironment;
 	const char *aslr; /* on, off, or NULL */
 	const char *isolation; /* on, off, require, or NULL */
+	const char *idle; /* the kernel's word for --poll: halt, poll, adaptive, or NULL */
 	char **qemu_options;
 	unsigned nqemu_options;
 	char **arguments; /* the application's */

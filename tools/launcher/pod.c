@@ -23,7 +23,7 @@ static const char usage[] =
     "  --container NAME     the container's image, as the cluster pulls it\n"
     "  --publish PORT:GUEST_PORT\n"
     "                       the guest's port is let through; who may reach it a Service says\n"
-    "  --cores, --smp, --memory, --env, --aslr, --isolation, --append, -- as in lavra run\n"
+    "  --cores, --smp, --memory, --env, --aslr, --isolation, --poll, --append, -- as in lavra run\n"
     "  --pin off            no processors of its own\n"
     "\n"
     "There is no device by which the image ends the machine: when its program ends, the machine is\n"
