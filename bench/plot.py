@@ -1,7 +1,16 @@
-"""Plots of a scaling run: requests per second, efficiency and latency against virtual CPUs, as SVG and PNG."""
-import os
+"""Plots of a scaling run: requests per second, efficiency and latency against virtual CPUs, as SVG and PNG.
 
-from spread import POINT, Scaling, by_point, summary
+    bench/plot.py RESULTS.json PREFIX       what bench/scale wrote, and where the plots go
+"""
+import json
+import os
+import sys
+
+import matplotlib
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402
+
+from spread import POINT, Scaling, by_point, summary  # noqa: E402
 
 
 def series_of(runs):
@@ -21,13 +30,8 @@ def label(field, value):
 
 
 def draw(runs, machine, title, prefix):
-    """Write prefix.svg and prefix.png; returns their names."""
-    os.environ.setdefault("MPLCONFIGDIR", os.path.dirname(os.path.abspath(prefix)))
-    import matplotlib
-    matplotlib.use("Agg")
+    """Write prefix.svg and prefix.png."""
     matplotlib.rcParams["svg.hashsalt"] = "lavra"
-    from matplotlib import pyplot
-
     figure, (rates, efficiencies, latencies) = pyplot.subplots(1, 3, figsize=(14, 5))
     all_cores, reason = sorted({run["cores"] for run in runs}), None
     for number, (name, by_cores) in enumerate(series_of(runs).items()):
@@ -40,11 +44,9 @@ def draw(runs, machine, title, prefix):
         efficiencies.plot(list(efficiency), list(efficiency.values()), "o-", color=color, label=name)
         draw_latencies(latencies, by_cores, scaling, name, color)
     finish(figure, (rates, efficiencies, latencies), all_cores, machine, title, reason)
-    names = [f"{prefix}.svg", f"{prefix}.png"]
-    for name in names:
-        figure.savefig(name, dpi=110, metadata={"Date": None} if name.endswith(".svg") else None)
+    figure.savefig(f"{prefix}.svg", metadata={"Date": None})
+    figure.savefig(f"{prefix}.png", dpi=110)
     pyplot.close(figure)
-    return names
 
 
 def draw_rates(axes, scaling, name, color):
@@ -59,12 +61,13 @@ def draw_rates(axes, scaling, name, color):
 
 
 def draw_latencies(axes, by_cores, scaling, name, color):
-    for figure, line_style in (("p50", "-"), ("p99", "--"), ("p999", ":")):
+    for figure, marker, line_style in (("p50", "o", "-"), ("p99", "s", "--"), ("p999", "^", ":")):
         points = {cores: summary(by_cores[cores], figure) for cores in scaling.rates}
-        for of_cores, style in ((scaling.line, "o" + line_style), (scaling.refused, "x")):
+        for of_cores, style, fill in ((scaling.line, marker + line_style, color), (scaling.refused, marker, "none")):
             known = [cores for cores in of_cores if points[cores]]
             axes.plot(known, [points[cores].median for cores in known], style, color=color, markersize=4,
-                      label=f"{name} {figure.replace('p999', 'p99.9')}" if style[0] == "o" and known else None)
+                      markerfacecolor=fill,
+                      label=f"{name} {figure.replace('p999', 'p99.9')}" if fill == color and known else None)
 
 
 def finish(figure, axes, all_cores, machine, title, reason):
@@ -86,5 +89,16 @@ def finish(figure, axes, all_cores, machine, title, reason):
     figure.suptitle(f"{title}\n{machine['accelerator']}, {machine['host_cores']} host cores, {machine['processor']}",
                     fontsize=10)
     if reason:
-        figure.text(0.5, 0.01, "x, grey: " + reason, ha="center", fontsize=7, wrap=True)
+        figure.text(0.5, 0.01, "Grey: " + reason, ha="center", fontsize=7, wrap=True)
     figure.tight_layout(rect=(0, 0.05 if reason else 0, 1, 1))
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit("usage: bench/plot.py RESULTS.json PREFIX")
+    with open(sys.argv[1]) as file:
+        results = json.load(file)
+    draw(results["runs"], results["machine"], f"{results['title']}, isolation={results['isolation']}", sys.argv[2])
+
+
+main()

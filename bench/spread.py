@@ -44,9 +44,19 @@ def judge(before, after):
     return "higher, outside the spread" if after.median > before.median else "lower, outside the spread"
 
 
-def compare(before_runs, after_runs, figures=("rate", "p99")):
+def with_ratios(runs):
+    """The runs, those of Lavra with their rate as a multiple of each rival's in the same turn (times_linux, ...)."""
+    points = by_point(runs)
+    for (server, rival, *rest), others in points.items():
+        for own, other in zip(points.get((server, "lavra", *rest), []) if rival != "lavra" else [], others):
+            if other["rate"]:
+                own["times_" + rival] = own["rate"] / other["rate"]
+    return runs
+
+
+def compare(before_runs, after_runs, figures=("rate", "p99", "times_linux", "times_native")):
     """A Verdict for each figure of each point that both have measured."""
-    before, after = by_point(before_runs), by_point(after_runs)
+    before, after = by_point(with_ratios(before_runs)), by_point(with_ratios(after_runs))
     verdicts = []
     for point in after:
         for figure in figures:
@@ -56,6 +66,11 @@ def compare(before_runs, after_runs, figures=("rate", "p99")):
                 change = new.median / old.median - 1 if old.median else 0.0
                 verdicts.append(Verdict(point, figure, old, new, change, judge(old, new)))
     return verdicts
+
+
+def moved_rivals(verdicts):
+    """Rivals whose rate differs by more than the spread: they are what they were, so the machine is not."""
+    return sorted({v.point[1] for v in verdicts if v.point[1] != "lavra" and v.figure == "rate" and "outside" in v.text})
 
 
 def differences_of_machines(before, after):

@@ -5,8 +5,10 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", "system"), os.path.join(ROOT, "bench")]
 from spread import (POINT, Scaling, Summary, by_point, compare, differences_of_machines, judge,  # noqa: E402
-                    shared_with_load, spread, summary)
+                    moved_rivals, shared_with_load, spread, summary, with_ratios)
 from tap import check, equal, run_all, test  # noqa: E402
+
+POINT_OF_LAVRA = ("httpd", "lavra", 1, 64, "keep-alive", 0)
 
 
 def runs_of(rates, cores=1, rival="lavra", **more):
@@ -59,6 +61,23 @@ def a_comparison_is_of_points_that_both_have():
     equal([(v.point[2], v.figure, v.text) for v in verdicts],
           [(1, "rate", "lower, outside the spread"), (1, "p99", "inside the spread")], "verdicts")
     equal(round(verdicts[0].change, 3), -0.198, "change of the median")
+
+
+@test
+def a_ratio_is_of_runs_of_the_same_turn():
+    runs = with_ratios(runs_of([100, 200, 300]) + runs_of([50, 50, 100], rival="linux"))
+    equal([run.get("times_linux") for run in runs], [2.0, 4.0, 3.0, None, None, None], "ratios")
+    equal(summary(by_point(runs)[POINT_OF_LAVRA], "times_linux"), Summary(3.0, 2.0, 4.0, 3), "their summary")
+
+
+@test
+def a_rival_that_moved_tells_of_the_machine():
+    before = runs_of([100, 101, 102]) + runs_of([50, 51, 52], rival="linux")
+    faster = runs_of([200, 201, 202]) + runs_of([100, 101, 102], rival="linux")
+    verdicts = compare(before, faster)
+    equal(moved_rivals(verdicts), ["linux"], "rivals that moved")
+    equal([v.text for v in verdicts if v.figure == "times_linux"], ["inside the spread"], "the ratio")
+    equal(moved_rivals(compare(before, before)), [], "rivals that moved where nothing did")
 
 
 @test
