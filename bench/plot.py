@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-from spread import POINT, Scaling, by_point, summary  # noqa: E402
+from spread import POINT, Scaling, by_point, shared_reason, summary  # noqa: E402
 
 
 def series_of(runs):
@@ -43,7 +43,9 @@ def draw(runs, machine, title, prefix):
         efficiency = scaling.efficiency()
         efficiencies.plot(list(efficiency), list(efficiency.values()), "o-", color=color, label=name)
         draw_latencies(latencies, by_cores, scaling, name, color)
-    finish(figure, (rates, efficiencies, latencies), all_cores, machine, title, reason)
+    shared = shared_reason(all_cores, machine["host_cores"])
+    notes = [note for note in ("Grey: " + reason if reason else None, shared) if note]
+    finish(figure, (rates, efficiencies, latencies), all_cores, machine, title, "\n".join(notes))
     figure.savefig(f"{prefix}.svg", metadata={"Date": None})
     figure.savefig(f"{prefix}.png", dpi=110)
     pyplot.close(figure)
@@ -70,7 +72,7 @@ def draw_latencies(axes, by_cores, scaling, name, color):
                       label=f"{name} {figure.replace('p999', 'p99.9')}" if fill == color and known else None)
 
 
-def finish(figure, axes, all_cores, machine, title, reason):
+def finish(figure, axes, all_cores, machine, title, notes):
     for one, what in zip(axes, ("requests/s", "efficiency: rate per virtual CPU, of one's", "latency, ms")):
         one.set_xlabel("virtual CPUs")
         one.set_title(what)
@@ -88,9 +90,8 @@ def finish(figure, axes, all_cores, machine, title, reason):
             one.legend(handles, labels, fontsize=7)
     figure.suptitle(f"{title}\n{machine['accelerator']}, {machine['host_cores']} host cores, {machine['processor']}",
                     fontsize=10)
-    if reason:
-        figure.text(0.5, 0.01, "Grey: " + reason, ha="center", fontsize=7, wrap=True)
-    figure.tight_layout(rect=(0, 0.05 if reason else 0, 1, 1))
+    figure.text(0.5, 0.01, notes, ha="center", fontsize=7)
+    figure.tight_layout(rect=(0, 0.06 if notes else 0, 1, 1))
 
 
 def main():

@@ -109,6 +109,10 @@ class Scaling:
                 f"measure on a host with at least {max(self.refused)} cores, and some more for the load.")
 
 
-def shared_with_load(rates, host_cores, load_threads):
-    """Which points have a core of the host too few for themselves and the load together."""
-    return [cores for cores in sorted(rates) if cores <= host_cores < cores + load_threads]
+def shared_reason(all_cores, host_cores, load_threads=1):
+    """Which points have a core of the host too few for themselves and the load together; or None."""
+    shared = [cores for cores in sorted(all_cores) if cores <= host_cores < cores + load_threads]
+    if not shared:
+        return None
+    return (f"At {', '.join(map(str, shared))} virtual CPUs the load shares this machine's {host_cores} "
+            f"core{'s' * (host_cores != 1)} with what it measures: less than that can do is seen.")

@@ -5,7 +5,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", "system"), os.path.join(ROOT, "bench")]
 from spread import (POINT, Scaling, Summary, by_point, compare, differences_of_machines, judge,  # noqa: E402
-                    moved_rivals, shared_with_load, spread, summary, with_ratios)
+                    moved_rivals, shared_reason, spread, summary, with_ratios)
 from tap import check, equal, run_all, test  # noqa: E402
 
 POINT_OF_LAVRA = ("httpd", "lavra", 1, 64, "keep-alive", 0)
@@ -113,8 +113,9 @@ def without_a_point_of_one_core_there_is_no_efficiency():
 
 @test
 def cores_that_the_load_shares_are_named():
-    equal(shared_with_load({1: None, 2: None, 4: None}, host_cores=2, load_threads=1), [2], "shared points")
-    equal(shared_with_load({1: None, 2: None}, host_cores=4, load_threads=1), [], "shared points of a large host")
+    reason = shared_reason({1, 2, 4}, host_cores=2)
+    check(reason and reason.startswith("At 2 virtual CPUs the load shares this machine's 2 cores"), f"it says: {reason}")
+    equal(shared_reason({1, 2}, host_cores=4), None, "the reason on a large host")
 
 
 sys.exit(1 if run_all() else 0)
