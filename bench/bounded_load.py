@@ -46,27 +46,36 @@ def redis_request(*words):
 
 
 class Protocol:
-    """The requests of a server, in turn, and how an answer to one ends."""
+    """The requests of a server, in turn, and how an answer to one ends. Each connection begins at another one, so
+    that they do not all ask for the same at the same time."""
 
     def __init__(self, requests, answer_length):
         self.requests, self.answer_length = requests, answer_length
+
+
+KEYS = 1000
 
 
 def protocol_of(server, path="/"):
     value = b"x" * 100
     if server == "httpd":
         return Protocol([f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()], http_length)
-    if server == "memcached":
-        return Protocol([b"set key 0 0 100\r\n" + value + b"\r\n"] + [b"get key\r\n"] * 9, memcached_length)
-    return Protocol([redis_request(b"SET", b"key", value), redis_request(b"GET", b"key")], redis_length)
+    requests = []
+    for number in range(KEYS):
+        key = b"key%d" % number
+        if server == "memcached":
+            requests += [b"set %s 0 0 100\r\n%s\r\n" % (key, value)] + [b"get %s\r\n" % key] * 9
+        else:
+            requests += [redis_request(b"SET", key, value), redis_request(b"GET", key)]
+    return Protocol(requests, memcached_length if server == "memcached" else redis_length)
 
 
 class Connection:
-    def __init__(self, address):
+    def __init__(self, address, turn):
         self.socket = socket.create_connection(address, timeout=TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.answer = b""
-        self.turn = 0
+        self.turn = turn
 
 
 class BoundedLoad:
@@ -74,8 +83,8 @@ class BoundedLoad:
         self.protocol = protocol
         self.epoll = select.epoll()
         self.connections = {}
-        for _ in range(connections):
-            connection = Connection(address)
+        for number in range(connections):
+            connection = Connection(address, number * len(protocol.requests) // connections)
             self.connections[connection.socket.fileno()] = connection
             self.epoll.register(connection.socket, select.EPOLLIN)
 

@@ -87,8 +87,8 @@ def attribute(symbols, window):
 
 def print_costs(costs):
     print("\nA request takes: instructions of each virtual CPU, by who executes them; atomic read-modify-write "
-          "instructions;\nwrites of PKRU; and cache lines of 64 bytes that change cores. What is done by time, and not by "
-          "request, is in it\nand weighs more than it would at full speed: the rate at which was counted stands at the end.")
+          "instructions;\nwrites of PKRU; and cache lines of 64 bytes that change cores. What is done by time, and not "
+          "by request, is in it\nand weighs more than it would at full speed: the rate at which was counted stands last.")
     print(f"{'isolation':>9} {'cores':>5} {'vCPU':>4} " + " ".join(f"{who:>11}" for who in WHO) +
           f" {'without idle':>12} {'atomics':>8} {'WRPKRU':>7} {'transfers':>9} {'req/s':>6}")
     for cost in costs:
@@ -156,8 +156,8 @@ def print_targets(costs):
         growth = cost.instructions() / base.instructions() - 1
         spared = cost.transfers_in(SPARED_FOLDERS)
         print(f"  isolation={cost.isolation}, {cost.cores} cores: {cost.transfers_total():.3f} lines change cores "
-              f"({'under' if cost.transfers_total() < TRANSFERS_TARGET else 'NOT under'} {TRANSFERS_TARGET}), {spared:.3f} "
-              f"of them in net/, sched/ and mm/ (0 wanted); {growth:+.1%} instructions "
+              f"({'under' if cost.transfers_total() < TRANSFERS_TARGET else 'NOT under'} {TRANSFERS_TARGET}), "
+              f"{spared:.3f} of them in net/, sched/ and mm/ (0 wanted); {growth:+.1%} instructions "
               f"({'within' if abs(growth) <= GROWTH_TARGET else 'NOT within'} {GROWTH_TARGET:.0%})")
 
 

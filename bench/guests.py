@@ -1,4 +1,4 @@
-"""How bench/scale starts what it measures: an image, the same server on a Linux guest, the same program on this machine."""
+"""How bench/scale starts what it measures: an image, the same server on a Linux guest, the same program natively."""
 import os
 import platform
 import re

@@ -89,7 +89,8 @@ class Redis:
                 "p99": max(float(row["p99_latency_ms"]) for row in rows), "errors": 0}
 
     def benchmark(self, requests):
-        done = subprocess.run(["redis-benchmark", "-h", GUEST_IP, "-p", str(self.port), "-t", "set,get", "-d", str(self.bytes),
+        done = subprocess.run(["redis-benchmark", "-h", GUEST_IP, "-p", str(self.port), "-t", "set,get",
+                               "-d", str(self.bytes),
                                "-c", str(self.options.connections), "-n", str(requests), "--csv"],
                               capture_output=True, text=True, timeout=300)
         rows = list(csv.DictReader(io.StringIO(done.stdout)))
