@@ -146,7 +146,8 @@ def print_profile(off, on, rows):
 
 
 def print_targets(costs):
-    print("\nAgainst the design" if len({cost.cores for cost in costs}) > 1 else "")
+    if len({cost.cores for cost in costs}) > 1:
+        print("\nAgainst the design")
     first = {}
     for cost in costs:
         first.setdefault(cost.isolation, cost)
@@ -171,7 +172,8 @@ def run(options, server):
         for cores in options.cores:
             costs.append(Cost(options, server, symbols, cores, isolation))
     print_costs(costs)
-    print_targets(costs)
+    if options.server == "httpd":  # others share what they share
+        print_targets(costs)
     by_mode = {mode: [cost for cost in costs if cost.isolation == mode] for mode in options.isolations}
     for mode in options.isolations:
         for cost in by_mode[mode]:

@@ -65,6 +65,16 @@ def a_line_that_changes_cores_is_counted_exactly():
 
 
 @test
+def more_virtual_CPUs_than_a_line_can_tell_apart_are_refused():
+    profile = Profile(lines_mib=MEMORY_MIB)
+    done = subprocess.run([LAVRA, "run", IMAGE, "--net", "none", "--cores", "58", *profile.launcher_options, "--", "1"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    check(done.returncode != 0, "58 virtual CPUs were accepted")
+    check("57 virtual CPUs at most, and this machine has 58" in done.stdout + done.stderr,
+          f"the refusal says: {done.stdout}{done.stderr}")
+
+
+@test
 def the_total_of_a_loop_is_counted():
     """count.c knows no functions: the loop is the difference of two boots, whose rest differs a little."""
     totals = []
