@@ -42,7 +42,9 @@ def draw(runs, machine, title, prefix):
         draw_rates(rates, scaling, name, color)
         efficiency = scaling.efficiency()
         efficiencies.plot(list(efficiency), list(efficiency.values()), "o-", color=color, label=name)
-        draw_latencies(latencies, by_cores, scaling, name, color)
+        draw_latencies(latencies, by_cores, scaling, color)
+    for figure_name, marker, line_style in PERCENTILES:
+        latencies.plot([], [], marker + line_style, color="0.3", markersize=4, label=figure_name.replace("p999", "p99.9"))
     shared = shared_reason(all_cores, machine["host_cores"])
     notes = [note for note in ("Grey: " + reason if reason else None, shared) if note]
     finish(figure, (rates, efficiencies, latencies), all_cores, machine, title, "\n".join(notes))
@@ -62,14 +64,17 @@ def draw_rates(axes, scaling, name, color):
         bars(scaling.refused, "x", label=None if scaling.line else name)
 
 
-def draw_latencies(axes, by_cores, scaling, name, color):
-    for figure, marker, line_style in (("p50", "o", "-"), ("p99", "s", "--"), ("p999", "^", ":")):
+PERCENTILES = (("p50", "o", "-"), ("p99", "s", "--"), ("p999", "^", ":"))
+
+
+def draw_latencies(axes, by_cores, scaling, color):
+    """The colors are those of the other plots."""
+    for figure, marker, line_style in PERCENTILES:
         points = {cores: summary(by_cores[cores], figure) for cores in scaling.rates}
         for of_cores, style, fill in ((scaling.line, marker + line_style, color), (scaling.refused, marker, "none")):
             known = [cores for cores in of_cores if points[cores]]
             axes.plot(known, [points[cores].median for cores in known], style, color=color, markersize=4,
-                      markerfacecolor=fill,
-                      label=f"{name} {figure.replace('p999', 'p99.9')}" if fill == color and known else None)
+                      markerfacecolor=fill)
 
 
 def finish(figure, axes, all_cores, machine, title, notes):
