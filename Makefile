@@ -48,7 +48,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # What a person asks for comes first: the packages of the group, then the build in a make of its own,
 # so that it sees a compiler that has just been installed.
-.PHONY: all run test bench bench-isolation conformance gdb packages
+.PHONY: all run test bench bench-count bench-isolation conformance gdb packages
 launch = $(lavra) run $(image) --cores '$(CORES)' --memory '$(MEM)' --publish '$(PORT):$(or $(port),80)'
 parallel = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 all: ## build the image of APP
@@ -65,10 +65,14 @@ test: ## everything there is to prove; TESTS="build host guest system" picks
 	@tools/packages build run test $(patsubst apps/%,app-%,$(filter apps/%,$(app_folders)))
 	@$(MAKE) $(parallel) --no-print-directory images bench-tools
 	@BUILD=$(BUILD) tests/run $(TESTS)
-bench: ## requests per second over cores, beside a Linux guest; APP=httpd, redis or memcached
+bench: ## how APP (httpd, redis, memcached) scales over cores, beside a Linux guest and this machine: table, plot
+	@tools/packages build run bench app-$(notdir $(app_folder))
+	@$(MAKE) $(parallel) --no-print-directory image lavra-gcc bench-tools
+	@BUILD=$(BUILD) bench/scale --server '$(APP)' $(BENCH_FLAGS)
+bench-count: ## what a request of APP executes on 1, 2 and 4 cores, and which cache lines change cores
 	@tools/packages build run bench app-$(notdir $(app_folder))
 	@$(MAKE) $(parallel) --no-print-directory image bench-tools
-	@BUILD=$(BUILD) bench/run --server '$(APP)' $(BENCH_FLAGS)
+	@BUILD=$(BUILD) bench/scale --count --server '$(APP)' $(BENCH_FLAGS)
 bench-isolation: ## what isolation costs APP (httpd, redis, memcached): instructions, writes of PKRU, requests/s
 	@tools/packages build run bench app-$(notdir $(app_folder))
 	@$(MAKE) $(parallel) --no-print-directory image APP=bench/gate

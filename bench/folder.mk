@@ -5,7 +5,7 @@ $(BUILD)/bench/%: bench/%.c
 	$(Q)$(HOST_CC) $(host_tool_cflags) -o $@ $<
 
 # Plugins of QEMU's translator.
-$(BUILD)/bench/plugins/%.so: bench/plugins/%.c bench/plugins/qemu_plugin.h
+$(BUILD)/bench/plugins/%.so: bench/plugins/%.c $(wildcard bench/plugins/*.h)
 	$(quiet) HOSTCC $@
 	@mkdir -p $(@D)
 	$(Q)$(HOST_CC) $(host_tool_cflags) -fPIC -shared -fvisibility=hidden -o $@ $<

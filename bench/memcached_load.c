@@ -5,7 +5,7 @@
  *
  * Each connection has one request under way: nine get, then one set, over 1,000 keys (set at the
  * start). A value is made from its key and a version, so a wrong, torn or foreign answer is seen.
- * Prints one line of JSON: requests, rate, p50 and p99 in ms, errors (wrong answers, lost connections).
+ * Prints one line of JSON: requests, rate, p50, p99 and p99.9 (p999) in ms, errors (wrong answers, lost connections).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -241,9 +241,9 @@ int main(int argc, char **argv)
 			ask(c, (c->key * 31 + 7) % KEYS, requests % 10 == 0);
 		}
 	}
-	printf(
-	    "{\"requests\": %lu, \"rate\": %.0f, \"p50\": %.3f, \"p99\": %.3f, \"errors\": %lu}\n",
-	    requests, requests / ((now_ns() - start) / 1e9), percentile(0.5), percentile(0.99),
-	    errors);
+	printf("{\"requests\": %lu, \"rate\": %.0f, \"p50\": %.3f, \"p99\": %.3f, \"p999\": %.3f, "
+	       "\"errors\": %lu}\n",
+	       requests, requests / ((now_ns() - start) / 1e9), percentile(0.5), percentile(0.99),
+	       percentile(0.999), errors);
 	return errors || !requests;
 }

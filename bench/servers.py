@@ -1,23 +1,42 @@
-"""The servers that bench/run measures: how each is started on Lavra and on the Linux guest, when it is
-up, and what load it gets. A load returns requests, rate, p50 and p99 in ms, and errors; and as issued all its
-requests, if not all are among the measured ones."""
+"""The servers that bench/scale measures: how each is started on Lavra and on the Linux guest, when it is
+up, and what load it gets. A load returns requests, rate, p50, p99 and, where the client tells it, p999 in ms, and errors;
+and as issued all its requests, if not all are among the measured ones."""
 import csv
 import io
 import json
 import os
+import re
 import subprocess
 import time
 
-from guest import BUILD, GUEST_IP, wrk
+from guest import BUILD, GUEST_IP
+
+
+def wrk(guest, path, connections, seconds, close):
+    """One run of wrk: the figures of a load."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
+               "-s", os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrk_report.lua")]
+    if close:
+        command += ["-H", "Connection: close"]
+    done = subprocess.run(command + [f"http://{guest.address}:{guest.port}{path}"], capture_output=True, text=True,
+                          timeout=seconds + 60)
+    report = re.search(r"^REPORT (.*)$", done.stdout, re.MULTILINE)
+    if not report:
+        raise RuntimeError("wrk said: " + (done.stderr or done.stdout))
+    requests, microseconds, p50, p99, p999, errors = map(int, report[1].split())
+    return {"requests": requests, "rate": requests * 1e6 / microseconds, "p50": p50 / 1e3, "p99": p99 / 1e3,
+            "p999": p999 / 1e3, "errors": errors}
 
 
 class Httpd:
-    """Our own server: GET of one path on keep-alive connections."""
-    port = 80
+    """Our own server: GET of one path, on connections that are kept or closed after each answer."""
+    name, port = "httpd", 80
 
     def __init__(self, options):
         self.options = options
-        self.title = f"httpd, GET {options.path}, {options.connections} keep-alive connections, wrk -t1"
+        kept = "closed" if options.close else "keep-alive"
+        self.path = f"/body-{options.body}" if options.body else options.path
+        self.title = f"httpd, GET {self.path}, {options.connections} {kept} connections, wrk -t1"
 
     def arguments(self, cores):
         return []
@@ -26,7 +45,7 @@ class Httpd:
         return []
 
     def load(self, guest, seconds):
-        return wrk(guest, self.options.path, self.options.connections, seconds)
+        return wrk(guest, self.path, self.options.connections, seconds, self.options.close)
 
     def per_core(self, guest):
         return guest.requests_per_core()
@@ -34,11 +53,12 @@ class Httpd:
 
 class Redis:
     """GET and SET, half and half, of 100 bytes by redis-benchmark, with as many io-threads as cores."""
-    port = 6379
+    name, port = "redis", 6379
 
     def __init__(self, options):
         self.options = options
-        self.title = (f"redis, SET and GET of 100 bytes, {options.connections} connections, redis-benchmark, "
+        self.bytes = options.body or 100
+        self.title = (f"redis, SET and GET of {self.bytes} bytes, {options.connections} connections, redis-benchmark, "
                       f"io-threads = {options.threads or 'cores'}")
 
     def arguments(self, cores):
@@ -69,7 +89,8 @@ class Redis:
                 "p99": max(float(row["p99_latency_ms"]) for row in rows), "errors": 0}
 
     def benchmark(self, requests):
-        done = subprocess.run(["redis-benchmark", "-h", GUEST_IP, "-p", str(self.port), "-t", "set,get", "-d", "100",
+        done = subprocess.run(["redis-benchmark", "-h", GUEST_IP, "-p", str(self.port), "-t", "set,get",
+                               "-d", str(self.bytes),
                                "-c", str(self.options.connections), "-n", str(requests), "--csv"],
                               capture_output=True, text=True, timeout=300)
         rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -83,11 +104,12 @@ class Redis:
 
 class Memcached:
     """Nine gets and one set of 100 bytes; every answer is checked (bench/memcached_load.c)."""
-    port = 11211
+    name, port = "memcached", 11211
 
     def __init__(self, options):
         self.options = options
-        self.title = (f"memcached, 90 % get and 10 % set of 100 bytes, {options.connections} connections, "
+        self.bytes = options.body or 100
+        self.title = (f"memcached, 90 % get and 10 % set of {self.bytes} bytes, {options.connections} connections, "
                       f"threads = {options.threads or 'cores'}")
 
     def arguments(self, cores):
@@ -98,7 +120,7 @@ class Memcached:
 
     def load(self, guest, seconds):
         done = subprocess.run([os.path.join(BUILD, "bench", "memcached_load"), GUEST_IP, str(self.port),
-                               str(self.options.connections), str(seconds)],
+                               str(self.options.connections), str(seconds), str(self.bytes)],
                               capture_output=True, text=True, timeout=seconds + 60)
         if not done.stdout:
             raise RuntimeError(done.stderr)

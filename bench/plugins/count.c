@@ -7,6 +7,7 @@
  * A translated block is counted as a whole when it is entered. A string instruction with a repeat
  * prefix is executed by QEMU as a block an element; it counts once.
  */
+#include "bench/plugins/decode.h"
 #include "bench/plugins/qemu_plugin.h"
 
 #include <fcntl.h>
@@ -31,66 +32,19 @@ struct block {
 	unsigned instructions, atomics, wrpkru;
 };
 
-/* Intel SDM volume 2, 2.1: prefixes before the opcode. */
-struct decoded {
-	bool lock, repeat;
-	const uint8_t *opcode;
-	size_t left; /* bytes from there on */
-};
-
-static struct decoded decode(const uint8_t *bytes, size_t size)
-{
-	struct decoded d = { .opcode = bytes, .left = size };
-
-	for (; d.left > 1; d.opcode++, d.left--) {
-		switch (*d.opcode) {
-		case 0xf0:
-			d.lock = true;
-			continue;
-		case 0xf2:
-		case 0xf3:
-			d.repeat = true;
-			continue;
-		case 0x26:
-		case 0x2e:
-		case 0x36:
-		case 0x3e:
-		case 0x64 ... 0x67:
-			continue;
-		}
-		break;
-	}
-	if (d.left > 1 && (*d.opcode & 0xf0) == 0x40) { /* REX */
-		d.opcode++;
-		d.left--;
-	}
-	return d;
-}
-
-static bool is_string(uint8_t opcode)
-{
-	return (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xaa && opcode <= 0xaf);
-}
-
-/* XCHG with memory locks without a prefix. */
-static bool is_exchange(const struct decoded *d)
-{
-	return d->left > 1 && (d->opcode[0] & 0xfe) == 0x86 && d->opcode[1] < 0xc0;
-}
-
 static void add(struct block *block, const struct qemu_plugin_insn *insn)
 {
 	struct decoded d = decode(qemu_plugin_insn_data(insn), qemu_plugin_insn_size(insn));
 	uint64_t address = qemu_plugin_insn_vaddr(insn);
-	bool repeated = d.repeat && is_string(*d.opcode);
+	bool repeated = is_repeated(&d);
 
 	if (block->instructions++ == 0) {
 		block->address = address;
 		block->begins_repeated = repeated;
 	}
 	block->last_repeated = repeated ? address : 0;
-	block->atomics += d.lock || is_exchange(&d);
-	block->wrpkru += d.left == 3 && memcmp(d.opcode, "\x0f\x01\xef", 3) == 0;
+	block->atomics += is_atomic(&d);
+	block->wrpkru += is_wrpkru(&d);
 }
 
 static void executed(unsigned vcpu, void *data)

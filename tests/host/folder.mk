@@ -4,6 +4,7 @@
 #   test_NAME_threads.c  the same under ThreadSanitizer; a CORE_LOCAL is then one per thread, so
 #                        that a thread stands for a core
 #   fuzz_NAME.c          LLVMFuzzerTestOneInput(), run for FUZZ_RUNS inputs
+#   test_NAME.py         Python, for what is written in it; prints TAP
 #
 # A line `links: mm/frame.c posix/x.c` in the first comment names the kernel sources under test; the
 # word `lwip` stands for lwIP's, `network` for those and all of net/. A line `libraries: -lx` names
