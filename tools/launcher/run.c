@@ -187,92 +187,107 @@ static void prepare_pin(struct pin *pin, const struct options *options)
 			options->cores, hwloc_bitmap_weight(pin->usable));
 }
 
-static int run(const struct options *options)
-{
+/* All that belongs to one run. */
+struct run {
+	const struct options *options;
 	struct boot_files files;
-	struct surroundings surroundings;
 	struct pin pin;
 	struct command command;
-	struct termios terminal;
-	bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
+	int status_file; /* without a name, so nothing is to be cleaned up */
 	sigset_t signals, old_signals;
-	char status_path[32];
-	const char *wrong;
-	int status_file, status, wait_status, signal = 0;
-	bool interrupted = false;
-	char pin_wrong[512] = "";
-	pid_t child;
+};
 
-	wrong = boot_files_prepare(&files, options, launcher_path());
+/* From here on a signal ends us where we clean up. */
+static void block_signals(struct run *run)
+{
+	sigemptyset(&run->signals);
+	sigaddset(&run->signals, SIGCHLD);
+	sigaddset(&run->signals, SIGINT);
+	sigaddset(&run->signals, SIGTERM);
+	sigaddset(&run->signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &run->signals, &run->old_signals);
+}
+
+static void prepare(struct run *run)
+{
+	const struct options *options = run->options;
+	struct surroundings surroundings = { 0 };
+	char status_path[32];
+	const char *wrong = boot_files_prepare(&run->files, options, launcher_path());
+
 	if (!wrong)
-		wrong = boot_files_fit(&files, options->memory_mib);
+		wrong = boot_files_fit(&run->files, options->memory_mib);
 	if (wrong)
 		refuse(EXIT_CANNOT, "%s", wrong);
-	/* No name, so nothing to clean up; QEMU inherits it and opens it by its descriptor. */
-	status_file = memfd_create("lavra-exit-status", 0);
-	if (status_file < 0)
+	/* QEMU inherits it and opens it by its descriptor. */
+	run->status_file = memfd_create("lavra-exit-status", 0);
+	if (run->status_file < 0)
 		refuse(EXIT_CANNOT, "memfd_create: %s", strerror(errno));
-	snprintf(status_path, sizeof(status_path), "/dev/fd/%d", status_file);
-	prepare_pin(&pin, options);
+	snprintf(status_path, sizeof(status_path), "/dev/fd/%d", run->status_file);
+	prepare_pin(&run->pin, options);
+	block_signals(run);
 	surroundings = (struct surroundings){
-		.image = files.image,
-		.initrd = files.initrd,
+		.image = run->files.image,
+		.initrd = run->files.initrd,
 		.status_path = status_path,
-		.shape = pin.placement.shape,
-		.control_fd = pin.theirs > 0 ? pin.theirs : 0,
+		.shape = run->pin.placement.shape,
+		.control_fd = run->pin.theirs > 0 ? run->pin.theirs : 0,
 		.kvm = accelerator_is_kvm(options),
 		/* A command that is only printed would tell an old time when it is run. */
 		.time_ms = options->dry_run ? 0 : wall_clock_ms(),
 	};
-	/* From here on a signal ends us where we clean up. */
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, &old_signals);
+	surroundings.vhost = surroundings.kvm && device_opens("/dev/vhost-net");
 	if (options->monitor && !options->dry_run)
 		surroundings.monitor_path = make_monitor_file(options->image);
-	surroundings.vhost = surroundings.kvm && device_opens("/dev/vhost-net");
-	wrong = command_build(&command, options, &surroundings);
+	wrong = command_build(&run->command, options, &surroundings);
 	if (wrong)
 		refuse(EXIT_USAGE, "%s", wrong);
-	if (options->dry_run) {
-		print_command(&command);
-		pin_print(&pin, "# ");
-		pin_free(&pin);
-		command_free(&command);
-		boot_files_free(&files);
-		return 0;
-	}
+}
 
+static void check_network(const struct options *options)
+{
 	for (unsigned i = 0; i < options->npublished; i++)
 		check_port(&options->published[i]);
 	if (options->network == NETWORK_TAP && !if_nametoindex(options->tap))
 		refuse(EXIT_CANNOT, "there is no network interface '%s'", options->tap);
+}
 
-	child = start(&command, &pin, &old_signals);
-	wrong = pin_apply(&pin, &signals, !options->gdb, &interrupted);
+/* Until QEMU ends: its wait status. *signal: what ended us, or 0. Refuses if it could not be pinned. */
+static int run_qemu(struct run *run, int *signal)
+{
+	struct termios terminal;
+	bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0, interrupted = false;
+	pid_t child = start(&run->command, &run->pin, &run->old_signals);
+	const char *wrong = pin_apply(&run->pin, &run->signals, !run->options->gdb, &interrupted);
+	char pin_wrong[512] = "";
+	int wait_status;
+
 	if (wrong && !interrupted) {
 		snprintf(pin_wrong, sizeof(pin_wrong), "%s", wrong);
-		signal = SIGTERM;
-		kill(child, signal);
+		*signal = SIGTERM;
+		kill(child, *signal);
 	}
-	wait_status = wait_for(child, &signals, &signal);
+	wait_status = wait_for(child, &run->signals, signal);
 	/* QEMU changes the terminal, and does not undo it when it is killed. */
 	if (has_terminal)
 		tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
-	pin_free(&pin);
-	command_free(&command);
-	boot_files_free(&files);
+	if (*pin_wrong) {
+		*signal = 0;
+		/* If QEMU has failed by itself, that is told later. */
+		if (WIFSIGNALED(wait_status) || !WEXITSTATUS(wait_status))
+			refuse(EXIT_CANNOT, "%s", pin_wrong);
+	}
+	return wait_status;
+}
 
-	/* If QEMU has failed by itself, that is told below. */
-	if (*pin_wrong && (WIFSIGNALED(wait_status) || !WEXITSTATUS(wait_status)))
-		refuse(EXIT_CANNOT, "%s", pin_wrong);
-	status = read_status(status_file);
+/* Our exit status, or why there is none. */
+static int end_status(const struct run *run, int wait_status, int signal)
+{
+	int status = read_status(run->status_file);
+
 	if (status >= 0)
 		return status;
-	if (signal && !*pin_wrong)
+	if (signal)
 		return 128 + signal;
 	if (WIFSIGNALED(wait_status))
 		refuse(EXIT_NO_STATUS, "QEMU was ended by signal %d (%s)", WTERMSIG(wait_status),
@@ -286,6 +301,26 @@ static int run(const struct options *options)
 			       "a triple fault or on purpose");
 }
 
+static int run_image(const struct options *options)
+{
+	struct run run = { .options = options };
+	int status = 0, signal = 0;
+
+	prepare(&run);
+	if (options->dry_run) {
+		print_command(&run.command);
+		pin_print(&run.pin, "# ");
+	} else {
+		check_network(options);
+		status = run_qemu(&run, &signal);
+		status = end_status(&run, status, signal);
+	}
+	pin_free(&run.pin);
+	command_free(&run.command);
+	boot_files_free(&run.files);
+	return status;
+}
+
 int run_command(int argc, char **argv)
 {
 	struct options options;
@@ -297,7 +332,7 @@ int run_command(int argc, char **argv)
 	if (options.help)
 		fputs(run_usage, stdout);
 	else
-		status = run(&options);
+		status = run_image(&options);
 	options_free(&options);
 	return status;
 }
