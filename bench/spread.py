@@ -73,10 +73,14 @@ def moved_rivals(verdicts):
     return sorted({v.point[1] for v in verdicts if v.point[1] != "lavra" and v.figure == "rate" and "outside" in v.text})
 
 
-def differences_of_machines(before, after):
-    """Why two sets of runs must not be compared: what differs between the machines that they ran on."""
+MACHINE = ("accelerator", "host_cores", "processor", "qemu")
+SETTINGS = ("isolation", "path", "memory", "threads", "pin", "seconds")
+
+
+def differences(before, after, names):
+    """Why two sets of runs must not be compared: what differs between two dicts about them."""
     return [f"{name}: {before.get(name)} then, {after.get(name)} now"
-            for name in ("accelerator", "host_cores", "processor", "qemu") if before.get(name) != after.get(name)]
+            for name in names if before.get(name) != after.get(name)]
 
 
 class Scaling:

@@ -4,7 +4,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", "system"), os.path.join(ROOT, "bench")]
-from spread import (POINT, Scaling, Summary, by_point, compare, differences_of_machines, judge,  # noqa: E402
+from spread import (MACHINE, POINT, Scaling, Summary, by_point, compare, differences, judge,  # noqa: E402
                     moved_rivals, shared_reason, spread, summary, with_ratios)
 from tap import check, equal, run_all, test  # noqa: E402
 
@@ -83,10 +83,10 @@ def a_rival_that_moved_tells_of_the_machine():
 @test
 def other_machines_are_not_compared():
     here = {"accelerator": "tcg", "host_cores": 2, "processor": "A", "qemu": "7.2"}
-    equal(differences_of_machines(here, dict(here)), [], "differences of one machine from itself")
-    equal(differences_of_machines(here, dict(here, accelerator="kvm")), ["accelerator: tcg then, kvm now"],
+    equal(differences(here, dict(here, when="later"), MACHINE), [], "differences of one machine from itself")
+    equal(differences(here, dict(here, accelerator="kvm"), MACHINE), ["accelerator: tcg then, kvm now"],
           "differences by the accelerator")
-    equal(len(differences_of_machines({}, here)), 4, "differences from a baseline that does not say")
+    equal(len(differences({}, here, MACHINE)), 4, "differences from a baseline that does not say")
 
 
 @test
