@@ -474,6 +474,14 @@ static void attach_list(const struct list *flows)
 	}
 }
 
+void flow_resume_sending(void)
+{
+	/* Whoever has something to send ticks. */
+	attach_list(&ticking);
+	tcp_txnow();
+	flow_detach();
+}
+
 void flow_attach_all(void)
 {
 	for (unsigned i = 0; i < FLOW_BUCKETS; i++)

@@ -121,6 +121,8 @@ static inline uint32_t flow_hash(const struct flow_key *key)
 }
 
 void flow_begin_ticking(struct flow *flow);
+/* Send what lwIP has kept because it could not be sent. No flow is attached. */
+void flow_resume_sending(void);
 
 static inline void flow_touch(struct tcp_pcb *pcb)
 {

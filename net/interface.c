@@ -311,6 +311,9 @@ static void frame_queued(void)
 	}
 }
 
+/* A frame found no room: what TCP has left goes on when there is some (resume_sending()). */
+static CORE_LOCAL bool ring_was_full;
+
 /* Queue on this core's ring; a full one gets a second chance after the device was told to go on. The
  * driver counts what it cannot take. */
 static int queue_frame(const struct tx_segment *segments, unsigned nsegments,
@@ -323,6 +326,7 @@ static int queue_frame(const struct tx_segment *segments, unsigned nsegments,
 		virtio_net_kick(own_queue);
 		virtio_net_reclaim(own_queue);
 		error = virtio_net_send(own_queue, segments, nsegments, offload, done, argument);
+		ring_was_full |= error == -ENOBUFS;
 	}
 	if (likely(error == 0))
 		frame_queued();
@@ -573,11 +577,27 @@ void interface_set_address(uint32_t address, uint32_t netmask, uint32_t gateway)
 
 /* ---- the core's poll ---- */
 
+/* lwIP has kept the segments that could not be queued, and would wait for a timer to send them. */
+static bool resume_sending(void)
+{
+	virtio_net_reclaim(own_queue);
+	if (!virtio_net_has_room(own_queue))
+		return false;
+	ring_was_full = false;
+	flow_resume_sending();
+	return true;
+}
+
+bool interface_waits_for_room(void)
+{
+	return ring_was_full;
+}
+
 bool interface_poll(void)
 {
 	struct packet *packets[RECEIVE_BATCH];
 	unsigned received = 0;
-	bool worked;
+	bool worked, resumed = false;
 
 	if (has_queue) {
 		/* What applications and handlers of messages queued since the last pass. */
@@ -594,7 +614,9 @@ bool interface_poll(void)
 			interface_receive(packets[i]);
 		}
 	}
-	worked = loopback_poll() || received;
+	if (unlikely(ring_was_full))
+		resumed = resume_sending();
+	worked = loopback_poll() || received || resumed;
 	if (has_queue && worked)
 		interface_reclaim();
 	return worked;

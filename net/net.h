@@ -21,4 +21,6 @@ void net_init_core(void); /* lwIP in this core's window, interfaces, the flow ta
 /* The interfaces' part in a pass, and around a sleep (net/interface.c). */
 bool interface_poll(void);
 bool interface_prepare_sleep(void);
+/* Is something to be sent for which the ring had no room? Nothing interrupts when it has: look again soon. */
+bool interface_waits_for_room(void);
 void interface_awake(void);

@@ -271,6 +271,13 @@ void transmit_queue_restart(unsigned pair)
 		tq->transmissions[i].done = NULL;
 }
 
+bool virtio_net_has_room(unsigned queue)
+{
+	const struct virtqueue *vq = &queues[queue]->vq;
+
+	return vq->nfree >= vq->size / 4;
+}
+
 void virtio_net_reclaim(unsigned queue)
 {
 	reclaim(queues[queue]);

@@ -70,6 +70,8 @@ int virtio_net_send(unsigned queue, const struct tx_segment *segments, unsigned 
 void virtio_net_kick(unsigned queue);
 /* Have the device look at its queue of this index. Any core. */
 void virtio_net_notify(unsigned queue);
+/* Is a quarter of the ring free, for who found it full? After virtio_net_reclaim(). */
+bool virtio_net_has_room(unsigned queue);
 /* Call `done` for what was sent. */
 void virtio_net_reclaim(unsigned queue);
 

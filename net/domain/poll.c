@@ -19,6 +19,9 @@
 #include "smp/epoch.h"
 #include "smp/mailbox.h"
 
+/* In which a device sends a good part of a ring. */
+#define ROOM_NS (200 * NS_PER_US)
+
 static CORE_LOCAL struct timer look_again;
 static CORE_LOCAL bool asleep;
 
@@ -67,8 +70,10 @@ bool network_poll(void)
 bool network_prepare_sleep(void)
 {
 	look_settle_now();
+	if (interface_waits_for_room())
+		timer_start(&look_again, clock_ns() + ROOM_NS);
 	/* What is deferred is released when other cores have passed a safe point. */
-	if (epoch_is_pending() || network_exchange.nsends)
+	else if (epoch_is_pending() || network_exchange.nsends)
 		timer_start(&look_again, clock_ns() + TICK_NS);
 	if (parcels_wait() || !interface_prepare_sleep())
 		return false;

@@ -431,7 +431,7 @@ int virtio_net_send(unsigned queue, const struct tx_segment *segments, unsigned 
 	uint32_t len = 0, at = 0;
 	uint8_t *frame;
 
-	if (sent_head - sent_tail == RING)
+	if (sent_head - sent_tail == RING || model.ring_is_full)
 		return -ENOBUFS;
 	for (unsigned i = 0; i < nsegments; i++)
 		len += segments[i].len;
@@ -449,6 +449,11 @@ int virtio_net_send(unsigned queue, const struct tx_segment *segments, unsigned 
 	else
 		in_flight[sent_head++ % RING] = (struct sent){ done, argument };
 	return 0;
+}
+
+bool virtio_net_has_room(unsigned queue)
+{
+	return !model.ring_is_full;
 }
 
 void virtio_net_reclaim(unsigned queue)

@@ -23,6 +23,7 @@ struct model {
 	unsigned loss_per_1000, doubled_per_1000, delayed_per_1000;
 	bool wire_cut;
 	bool neighbors_silent; /* nobody answers an IPv6 solicitation */
+	bool ring_is_full; /* the device takes no frame */
 	bool offload; /* checksums: the device's business */
 	long allocations_left; /* fail when it reaches 0; negative: never */
 	long objects; /* alive */

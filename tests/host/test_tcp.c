@@ -6,6 +6,7 @@
 
 #include "lavra/counters.h"
 #include "net/flow.h"
+#include "net/net.h"
 #include "net/packet_pbuf.h"
 #include "smp/core.h"
 
@@ -81,6 +82,32 @@ static void a_request_and_its_response(void **state)
 	model_run(50);
 	assert_true(socket_events(server) & EPOLLRDHUP);
 	assert_int_equal(model_receive(server, buffer, sizeof(buffer)), 0);
+	socket_close(server);
+	socket_close(listener);
+	expect_nothing_left();
+}
+
+/* Whose frames found the device's ring full goes on when there is room, and not when a timer of lwIP's ends. */
+static void a_full_ring_costs_no_timeout(void **state)
+{
+	static char bytes[8000];
+	struct socket *listener = model_listen(80, 16), *client, *server;
+
+	open_pair(listener, 80, MIRROR_ADDRESS, &client, &server);
+	model.ring_is_full = true;
+	assert_int_equal(model_send(client, bytes, sizeof(bytes)), sizeof(bytes));
+	model.now_ns += 2 * NS_PER_MS;
+	model_poll();
+	assert_int_equal(socket_readable_bytes(server), 0);
+	assert_true(interface_waits_for_room());
+	model.ring_is_full = false;
+	for (int i = 0; i < 5; i++) {
+		model.now_ns += 2 * NS_PER_MS;
+		model_poll();
+	}
+	assert_false(interface_waits_for_room());
+	assert_int_equal(socket_readable_bytes(server), sizeof(bytes));
+	socket_close(client);
 	socket_close(server);
 	socket_close(listener);
 	expect_nothing_left();
@@ -619,6 +646,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_and_its_response),
+		cmocka_unit_test(a_full_ring_costs_no_timeout),
 		cmocka_unit_test(loopback_reaches_the_same_machine),
 		cmocka_unit_test(a_stream_survives_the_wire),
 		cmocka_unit_test(several_losses_cost_no_timeout_each),
