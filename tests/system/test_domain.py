@@ -11,7 +11,8 @@ from test_pin import allowed, lavra, own_cpus
 
 TAP_OPTIONS = ["--net", "tap:" + TAP, "--ip", f"{GUEST_IP}/{PREFIX},{HOST_IP}"]
 
-# libvirt as this user, without daemons, all its files in one folder. No sandbox of its own around QEMU: that
+# libvirt as this user, without daemons, all its files in one folder. (Its package makes a user, which it looks
+# for even so.) No sandbox of its own around QEMU: that
 # needs rights that a container may not have.
 QEMU_CONF = """stdio_handler = "file"
 user = "+{user}"

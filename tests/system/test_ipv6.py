@@ -254,7 +254,9 @@ class NameServer(threading.Thread):
 
 def resolver():
     """The image of tests/programs/resolve.c."""
-    run(f"make -s -C {ROOT} BUILD={BUILD} lavra-gcc", check=False)
+    # Spelt as it was for the build: another spelling of the folder is another flag, and all is compiled anew.
+    build = os.path.relpath(BUILD, ROOT) if BUILD.startswith(ROOT + "/") else BUILD
+    run(f"make -s -C {ROOT} BUILD={build} lavra-gcc", check=False)
     path = os.path.join(tempfile.mkdtemp(prefix="lavra-resolve-"), "resolve")
     result = subprocess.run([os.path.join(BUILD, "lavra-gcc"), "-O2", os.path.join(ROOT, "tests/programs/resolve.c"),
                              "-o", path], capture_output=True, text=True, timeout=300)
