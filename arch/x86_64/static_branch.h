@@ -27,11 +27,13 @@
 
 static inline __attribute__((always_inline)) bool arch_static_branch(void)
 {
+	/* clang-format off */
 	__asm__ goto("1: .byte " STATIC_BRANCH_STRING(STATIC_BRANCH_NOP) "\n"
 		     "	.pushsection static_branches, \"a\", @progbits\n"
 		     "	.balign 8\n"
 		     "	.quad 1b, %l[taken]\n"
-		     "	.popsection" ::::taken);
+		     "	.popsection" : : : : taken);
+	/* clang-format on */
 	return false;
 taken:
 	return true;

@@ -8,6 +8,7 @@
 #include "lavra/counters.h"
 #include "lavra/monitor.h"
 #include "smp/core.h"
+#include "smp/trace.h"
 #include "smp/window.h"
 #include "tools/launcher/monitor_reader.h"
 
@@ -28,6 +29,13 @@ core_id_t this_core;
 static uint64_t counted; /* each counter's value */
 static void *memory;
 static int fd;
+
+static struct trace_ring *rings;
+
+void trace_init(struct trace_ring *at)
+{
+	rings = at;
+}
 
 struct counters counters_of(core_id_t core)
 {
@@ -78,6 +86,9 @@ static void it_publishes_at_most_so_often_while_it_works(void **state)
 	uint64_t now = NS_PER_S;
 
 	assert_int_equal(monitor_attach(memory, MONITOR_FILE_SIZE), 0);
+	/* The rings are behind all else, and in the memory. */
+	assert_true((char *)rings > (char *)monitor_threads &&
+		    (char *)(rings + ncores) <= (char *)memory + monitor_size());
 	assert_false(look().is_read);
 	counted = 7;
 	monitor_look(now);
