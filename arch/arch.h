@@ -117,6 +117,8 @@ void syscall_deliver_signals(struct trap_frame *frame);
  */
 extern char network_text_start[], network_text_end[]; /* its code; linker script */
 bool arch_is_network_text(vaddr_t address);
+/* Boot core, once, before any memory is the network's. */
+void arch_network_init(void);
 /* Pages of memory become the network's, or the kernel's again: 0 or -ENOMEM. They are aligned. Any core;
  * with interrupts on where they become the kernel's. */
 int arch_give_to_network(paddr_t frame, size_t size, bool network);

@@ -7,6 +7,7 @@
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/page_tables.h"
 #include "lavra/console.h"
+#include "mm/frame.h"
 #include "smp/shootdown.h"
 #include "smp/window.h"
 
@@ -428,23 +429,59 @@ int paging_set_keys(vaddr_t address, size_t size, unsigned key)
 	return error;
 }
 
-/* How often pages became the kernel's again; starts at 1, so that what is all zero is not known. */
-static unsigned given_back = 1;
+/* A bit for each page of RAM that is the network's, for who has to know that at every request: set after its key,
+ * cleared before. Without memory for it the page tables are asked. */
+static READ_MOSTLY uint64_t *network_pages;
+static READ_MOSTLY size_t nnetwork_pages;
+static READ_MOSTLY paddr_t ram_end;
+
+void arch_network_init(void)
+{
+	size_t npages = ram_end / PAGE_SIZE;
+	unsigned order = 0;
+	paddr_t frame;
+
+	if (!isolation_on)
+		return;
+	while ((PAGE_SIZE << order) < npages / 8 + sizeof(uint64_t))
+		order++;
+	frame = frame_alloc_zeroed(order);
+	if (!frame)
+		return;
+	network_pages = phys_to_virt(frame);
+	nnetwork_pages = npages;
+}
+
+static void mark_network_pages(paddr_t frame, size_t size, bool network)
+{
+	for (size_t page = frame / PAGE_SIZE;
+	     page < (frame + size) / PAGE_SIZE && page < nnetwork_pages; page++) {
+		uint64_t bit = 1ull << page % 64;
+
+		if (network)
+			__atomic_fetch_or(&network_pages[page / 64], bit, __ATOMIC_RELEASE);
+		else
+			__atomic_fetch_and(&network_pages[page / 64], ~bit, __ATOMIC_SEQ_CST);
+	}
+}
 
 int arch_give_to_network(paddr_t frame, size_t size, bool network)
 {
 	vaddr_t address = frame + DIRECT_MAP;
-	int error =
-	    isolation_on ? paging_set_keys(address, size, network ? KEY_NETWORK : KEY_KERNEL) : 0;
+	int error;
 
-	if (!isolation_on || error)
+	if (!isolation_on)
+		return 0;
+	if (!network)
+		mark_network_pages(frame, size, false);
+	error = paging_set_keys(address, size, network ? KEY_NETWORK : KEY_KERNEL);
+	if (error)
 		return error;
 	/* Who is refused a page that he has got looks again (paging_refresh_network()). */
 	if (network) {
+		mark_network_pages(frame, size, true);
 		arch_tlb_flush_local(address, size / PAGE_SIZE);
 	} else {
-		/* Pairs with the load in arch_is_networks(). */
-		__atomic_add_fetch(&given_back, 1, __ATOMIC_RELEASE);
 		tlb_shootdown(address, size / PAGE_SIZE);
 	}
 	return 0;
@@ -458,26 +495,16 @@ static bool has_network_key(vaddr_t address)
 	return entry & PTE_PRESENT && (entry >> PTE_KEY_SHIFT & PTE_KEY_MASK) == KEY_NETWORK;
 }
 
-/* Pages that were found to be the network's, as long as none became the kernel's again. */
-#define KNOWN_PAGES 64
-static CORE_LOCAL struct {
-	vaddr_t page;
-	unsigned given_back;
-} known[KNOWN_PAGES];
-
 bool arch_is_networks(const void *address)
 {
-	vaddr_t page = align_down((vaddr_t)address, PAGE_SIZE);
-	unsigned slot = (unsigned)(page >> PAGE_SHIFT) % KNOWN_PAGES;
-	unsigned now = __atomic_load_n(&given_back, __ATOMIC_ACQUIRE);
+	size_t page = ((vaddr_t)address - DIRECT_MAP) / PAGE_SIZE;
 
-	if (!isolation_on || likely(known[slot].page == page && known[slot].given_back == now))
+	if (!isolation_on)
 		return true;
-	if (!has_network_key(page))
-		return false;
-	known[slot].page = page;
-	known[slot].given_back = now;
-	return true;
+	if (likely(page < nnetwork_pages))
+		return __atomic_load_n(&network_pages[page / 64], __ATOMIC_ACQUIRE) >> page % 64 &
+		       1;
+	return has_network_key(align_down((vaddr_t)address, PAGE_SIZE));
 }
 
 bool paging_refresh_network(vaddr_t address)
@@ -609,8 +636,10 @@ void paging_init(struct boot_info *info, const struct memory_range *ram, unsigne
 
 	table_pages_init(info);
 	kernel_pml4 = boot_table();
-	for (unsigned i = 0; i < nram; i++)
+	for (unsigned i = 0; i < nram; i++) {
 		map_ram(ram[i].start, ram[i].end);
+		ram_end = max(ram_end, ram[i].end);
+	}
 	finish_image();
 
 	/* Every top-level entry that will ever be used, so that the copies need not be kept in

@@ -45,6 +45,7 @@ static struct poller network_poller = {
 
 void network_start(void)
 {
+	arch_network_init();
 	network_init();
 	mailbox_set_domain(network_text_start, network_text_end, network_run);
 	counters_add_domain(&network_counters);
