@@ -12,11 +12,16 @@
 #include "lwip/prot/tcp.h"
 #include "lwip/prot/udp.h"
 
+#define ARP_SENDER 8 /* its hardware address (RFC 826) */
+
 static bool parse_arp(const struct packet *packet, struct frame *frame)
 {
 	const uint8_t *arp = packet->data + frame->ip_offset;
 
 	if (packet->len < frame->ip_offset + (uint32_t)SIZEOF_ETHARP_HDR)
+		return false;
+	/* That a neighbor's address is a group's, or everybody's, is not to be believed (RFC 1812, 3.3.2). */
+	if (arp[ARP_SENDER] & 1)
 		return false;
 	frame->ip_len = SIZEOF_ETHARP_HDR;
 	if (load16(arp + 6) == lwip_htons(ARP_REPLY))

@@ -87,6 +87,28 @@ static void a_request_and_its_response(void **state)
 	expect_nothing_left();
 }
 
+/* As if the mirror said that it has the address of a group: what is sent there reaches nobody. */
+static void a_neighbor_is_no_group(void **state)
+{
+	static const uint8_t announcement[] = {
+		2,    0,    0,	  0,	0,    1,    2,	0, 0, 0, 0, 2, 8, 6, /* Ethernet */
+		0,    1,    8,	  0,	6,    4,    0,	2, /* a reply */
+		0xfd, 0xff, 0xff, 0xff, 0xff, 0xf4, 10, 0, 0, 2, /* sender */
+		2,    0,    0,	  0,	0,    1,    10, 0, 0, 1,
+	};
+	struct socket *listener = model_listen(80, 16), *client, *server;
+	uint64_t errors = counters.rx_errors;
+
+	model_inject(announcement, sizeof(announcement));
+	model_poll();
+	assert_int_equal(counters.rx_errors, errors + 1);
+	open_pair(listener, 80, MIRROR_ADDRESS, &client, &server);
+	socket_close(client);
+	socket_close(server);
+	socket_close(listener);
+	expect_nothing_left();
+}
+
 /* Whose frames found the device's ring full goes on when there is room, and not when a timer of lwIP's ends. */
 static void a_full_ring_costs_no_timeout(void **state)
 {
@@ -647,6 +669,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_and_its_response),
 		cmocka_unit_test(a_full_ring_costs_no_timeout),
+		cmocka_unit_test(a_neighbor_is_no_group),
 		cmocka_unit_test(loopback_reaches_the_same_machine),
 		cmocka_unit_test(a_stream_survives_the_wire),
 		cmocka_unit_test(several_losses_cost_no_timeout_each),
