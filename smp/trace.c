@@ -54,7 +54,8 @@ void trace_call_begins(uint64_t function)
 
 void trace_call_ends(uint64_t result)
 {
-	trace_write(TRACE_CALL_END, result, 0);
+	/* It may have been switched off since the call began. */
+	TRACE(TRACE_CALL_END, result, 0);
 }
 
 /* ---- names ---- */

@@ -69,9 +69,9 @@ TEST(it_is_switched_while_all_cores_call)
 
 TEST(every_kind_of_event_is_written)
 {
-	static const enum trace_event kinds[] = { TRACE_NAME, TRACE_SWITCH,  TRACE_WAKE,
-						  TRACE_HALT, TRACE_RUN,     TRACE_INTERRUPT,
-						  TRACE_CALL, TRACE_CALL_END };
+	static const enum trace_event kinds[] = { TRACE_SWITCH,	 TRACE_WAKE,	  TRACE_HALT,
+						  TRACE_RUN,	 TRACE_INTERRUPT, TRACE_CALL,
+						  TRACE_CALL_END };
 	pthread_t thread;
 
 	if (sys_trace_switch(true) != 0)
