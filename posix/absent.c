@@ -15,12 +15,6 @@
 #define FUTEX_WAITV 449
 #define MSEAL 462
 
-static const char *const names[NUMBERS] = {
-#define K(number, name) [number] = #name,
-#include "syscall_list.h"
-#undef K
-};
-
 /* Set once for ever, from any core: the exchange decides who prints. */
 static bool said[NUMBERS];
 static bool said_of_others;
@@ -46,13 +40,14 @@ static bool is_only_tried(long number)
 
 long syscall_absent(long number)
 {
-	bool known = number >= 0 && number < NUMBERS && names[number];
+	const char *name = syscall_name(number);
+	bool known = name && number < NUMBERS;
 	bool *flag = known ? &said[number] : &said_of_others;
 
 	if (is_only_tried(number))
 		return -ENOSYS;
 	if (!__atomic_exchange_n(flag, true, __ATOMIC_RELAXED))
 		kprintf("lavra: system call %s (%ld) does not exist here; it returns ENOSYS\n",
-			known ? names[number] : "without a name", number);
+			name ? name : "without a name", number);
 	return -ENOSYS;
 }

@@ -15,6 +15,8 @@
 /* System call `number`, known only at run time (posix/syscall_table.c). */
 __attribute__((visibility("default"))) long kernel_syscall(long number, long a, long b, long c,
 							   long d, long e, long f);
+/* Its name, without sys_; NULL if there is none. */
+const char *syscall_name(long number);
 /* Every one that there is, with the function's address, by which a trace knows it (lavra/trace.h). */
 void syscall_for_each(void (*visit)(uint64_t function, const char *name));
 /* Say once that the program wanted `number`; returns -ENOSYS. */

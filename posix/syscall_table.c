@@ -31,7 +31,6 @@ static syscall_function *const table[] = {
 long kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	syscall_function *function = NULL;
-
 	long result;
 
 	if ((unsigned long)number < array_size(table))
@@ -44,7 +43,7 @@ long kernel_syscall(long number, long a, long b, long c, long d, long e, long f)
 	return result;
 }
 
-void syscall_for_each(void (*visit)(uint64_t function, const char *name))
+const char *syscall_name(long number)
 {
 	static const char *const names[] = {
 #define K(number, name) [number] = #name,
@@ -52,7 +51,12 @@ void syscall_for_each(void (*visit)(uint64_t function, const char *name))
 #undef K
 	};
 
+	return (unsigned long)number < array_size(names) ? names[number] : NULL;
+}
+
+void syscall_for_each(void (*visit)(uint64_t function, const char *name))
+{
 	for (size_t number = 0; number < array_size(table); number++)
 		if (table[number])
-			visit((uintptr_t)table[number], names[number]);
+			visit((uintptr_t)table[number], syscall_name((long)number));
 }
