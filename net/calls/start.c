@@ -12,7 +12,8 @@
 #include "sched/thread.h"
 #include "smp/mailbox.h"
 
-static bool poll_network(void)
+/* A pass of which the host is told what it received and sent. */
+static bool poll_traced(void)
 {
 	uint64_t received = network_counters.rx_packets, sent = network_counters.tx_packets;
 	bool worked = network_poll();
@@ -26,7 +27,7 @@ static bool poll_network(void)
 static bool poll(void)
 {
 	if (likely(!arch_network_is_down()))
-		return poll_network();
+		return arch_static_branch() ? poll_traced() : network_poll();
 	network_begin_anew();
 	return true;
 }
