@@ -92,9 +92,9 @@ static bool nd_options_are_sound(const uint8_t *option, const uint8_t *end, uint
 		case OPTION_SOURCE_LINK_ADDRESS:
 		case OPTION_TARGET_LINK_ADDRESS:
 			/* As of ARP. */
-			if (eights != 1 || option[2] & 1)
+			if (option[2] & 1)
 				return false;
-			break;
+			__attribute__((fallthrough));
 		case OPTION_MTU:
 			if (eights != 1)
 				return false;

@@ -542,7 +542,8 @@ static inline const uint8_t *staged(const uint8_t *data, uint32_t len)
 	return likely(user_copy(network_data, data, len)) ? network_data : NULL;
 }
 
-/* Queue `len` bytes, as far as there is room; `accounted`: memory was found for them before. Returns how many; *error tells why not all. */
+/* Queue `len` bytes, as far as there is room; `accounted`: memory was found for them before. Returns how many;
+ * *error tells why not all. */
 static size_t write_some(struct tcp_pcb *pcb, const uint8_t *data, size_t len, bool more,
 			 bool accounted, err_t *error)
 {

@@ -4,7 +4,6 @@
 #include "lavra/console.h"
 #include "sched/thread.h"
 #include "smp/core.h"
-#include "smp/mailbox.h"
 
 #include <errno.h>
 #include <string.h>

@@ -9,11 +9,9 @@
 #include "arch/x86_64/registers.h"
 #include "arch/x86_64/rights_scan.h"
 #include "arch/x86_64/trap.h"
-#include "lavra/console.h"
 #include "sched/mutex.h"
 #include "smp/mailbox.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define BREAKPOINT 0xcc

@@ -9,8 +9,8 @@
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/frame.h"
-#include "sched/thread.h"
 #include "sched/affinity.h"
+#include "sched/thread.h"
 #include "smp/core.h"
 
 #include <errno.h>
