@@ -1,22 +1,15 @@
 #include "tools/launcher/choose_image.h"
 
+#include "tools/launcher/clock.h"
 #include "tools/launcher/lavra.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define BEGIN_PATIENCE_MS 10000 /* an image boots in less */
 #define BEGIN_PAUSE_MS 50
-
-static void pause_ms(unsigned ms)
-{
-	const struct timespec pause = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&pause, NULL);
-}
 
 static bool is_chosen(const struct running_image *image, const char *which)
 {

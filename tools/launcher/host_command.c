@@ -1,24 +1,17 @@
 #include "tools/launcher/host_command.h"
 
+#include "tools/launcher/clock.h"
 #include "tools/launcher/complaint.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The image looks ten times a second; it may be slow. */
 #define PATIENCE_MS 5000
 #define PAUSE_MS 5
-
-static void pause_ms(unsigned ms)
-{
-	const struct timespec pause = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&pause, NULL);
-}
 
 /* One program at a time asks. */
 static const char *lock(int fd, const struct monitor_region *region, short type)
@@ -40,24 +33,21 @@ static const char *lock(int fd, const struct monitor_region *region, short type)
 	return NULL;
 }
 
-static const char *ask(int fd, uint64_t offset, const struct host_command *command, int *result)
+static const char *write_at(int fd, uint64_t offset, const void *from, size_t size)
 {
-	struct monitor_command state;
-	uint64_t number;
+	return pwrite(fd, from, size, (off_t)offset) == (ssize_t)size
+		   ? NULL
+		   : complain("the monitor's file cannot be written: %s", strerror(errno));
+}
 
-	if (pread(fd, &state, sizeof(state), (off_t)offset) != (ssize_t)sizeof(state))
-		return complain("the monitor's file cannot be read: %s", strerror(errno));
-	number = state.asked + 1;
-	state.kind = command->kind;
-	memcpy(state.arguments, command->arguments, sizeof(state.arguments));
-	if (pwrite(fd, &state, sizeof(state), (off_t)offset) != (ssize_t)sizeof(state) ||
-	    pwrite(fd, &number, sizeof(number),
-		   (off_t)(offset + offsetof(struct monitor_command, asked))) !=
-		(ssize_t)sizeof(number))
-		return complain("the monitor's file cannot be written: %s", strerror(errno));
+static const char *wait_for_answer(int fd, uint64_t offset, uint64_t number, int *result)
+{
 	for (unsigned waited = 0; waited < PATIENCE_MS; waited += PAUSE_MS) {
-		if (pread(fd, &state, sizeof(state), (off_t)offset) != (ssize_t)sizeof(state))
-			return complain("the monitor's file cannot be read: %s", strerror(errno));
+		struct monitor_command state;
+		const char *wrong = monitor_read_at(fd, offset, &state, sizeof(state));
+
+		if (wrong)
+			return wrong;
 		if (state.answered == number) {
 			*result = state.result < 0 && state.result > -4096 ? (int)state.result : 0;
 			return NULL;
@@ -70,6 +60,24 @@ static const char *ask(int fd, uint64_t offset, const struct host_command *comma
 	    "the image does not answer within %u s: it is stopped, or all its cores compute "
 	    "in the kernel",
 	    PATIENCE_MS / 1000);
+}
+
+static const char *ask(int fd, uint64_t offset, const struct host_command *command, int *result)
+{
+	struct monitor_command state;
+	uint64_t number;
+	const char *wrong = monitor_read_at(fd, offset, &state, sizeof(state));
+
+	if (wrong)
+		return wrong;
+	number = state.asked + 1;
+	state.kind = command->kind;
+	memcpy(state.arguments, command->arguments, sizeof(state.arguments));
+	wrong = write_at(fd, offset, &state, sizeof(state));
+	if (!wrong)
+		wrong = write_at(fd, offset + offsetof(struct monitor_command, asked), &number,
+				 sizeof(number));
+	return wrong ? wrong : wait_for_answer(fd, offset, number, result);
 }
 
 const char *host_command(const struct monitor_reader *reader, const struct host_command *command,
@@ -94,13 +102,14 @@ const char *host_read_threads(const struct monitor_reader *reader, struct monito
 {
 	const struct monitor_region *region =
 	    monitor_region(reader, MONITOR_REGION_THREADS, sizeof(*threads));
+	const char *wrong;
 
 	if (!region)
 		return complain(
 		    "the image lists no threads: it was built from another source tree");
-	if (pread(reader->fd, threads, sizeof(*threads), (off_t)region->offset) !=
-	    (ssize_t)sizeof(*threads))
-		return complain("the monitor's file cannot be read: %s", strerror(errno));
+	wrong = monitor_read_at(reader->fd, region->offset, threads, sizeof(*threads));
+	if (wrong)
+		return wrong;
 	if (threads->count > MONITOR_THREADS_MAX)
 		threads->count = MONITOR_THREADS_MAX;
 	for (unsigned i = 0; i < threads->count; i++) {

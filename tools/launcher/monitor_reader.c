@@ -1,5 +1,6 @@
 #include "tools/launcher/monitor_reader.h"
 
+#include "tools/launcher/clock.h"
 #include "tools/launcher/complaint.h"
 
 #include <errno.h>
@@ -7,17 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A core writes for less than a microsecond, but may be stopped meanwhile by its host. */
 #define ATTEMPTS_AT_ONCE 100
 #define PAUSES 100
-#define PAUSE_NS 1000000
+#define PAUSE_MS 1
 
 const char monitor_not_begun[] = "the image has not begun to tell what it does";
 
-static const char *read_at(int fd, uint64_t offset, void *to, size_t size)
+const char *monitor_read_at(int fd, uint64_t offset, void *to, size_t size)
 {
 	ssize_t got = pread(fd, to, size, (off_t)offset);
 
@@ -81,8 +81,8 @@ static const char *read_names(struct monitor_reader *reader, const struct monito
 	for (unsigned i = 0; i < region->count; i++) {
 		char *name = reader->names[i];
 
-		wrong = read_at(reader->fd, region->offset + i * region->stride, name,
-				MONITOR_NAME_SIZE);
+		wrong = monitor_read_at(reader->fd, region->offset + i * region->stride, name,
+					MONITOR_NAME_SIZE);
 		if (wrong)
 			return wrong;
 		if (!name_is_good(name))
@@ -104,7 +104,7 @@ const char *monitor_open(struct monitor_reader *reader, int fd)
 	*reader = (struct monitor_reader){ .fd = fd, .pauses = PAUSES };
 	if (fstat(fd, &status) != 0)
 		return complain("the monitor's file: %s", strerror(errno));
-	wrong = read_at(fd, 0, header, sizeof(*header));
+	wrong = monitor_read_at(fd, 0, header, sizeof(*header));
 	if (!wrong)
 		wrong = check_header(header, (uint64_t)status.st_size);
 	if (wrong)
@@ -134,7 +134,6 @@ static const char *read_core(const struct monitor_reader *reader, unsigned core,
 {
 	uint64_t offset = reader->blocks_offset + core * reader->blocks_stride, before, after;
 	size_t size = sizeof(struct monitor_block) + reader->ncounters * sizeof(uint64_t);
-	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	struct block block;
 	const struct monitor_block *head = (const void *)block.words;
 	const char *wrong;
@@ -142,10 +141,10 @@ static const char *read_core(const struct monitor_reader *reader, unsigned core,
 	sample->is_read = false;
 	for (unsigned attempt = 0; attempt < ATTEMPTS_AT_ONCE + reader->pauses; attempt++) {
 		if (attempt >= ATTEMPTS_AT_ONCE)
-			nanosleep(&pause, NULL);
-		if ((wrong = read_at(reader->fd, offset, &before, sizeof(before))) ||
-		    (wrong = read_at(reader->fd, offset, &block, size)) ||
-		    (wrong = read_at(reader->fd, offset, &after, sizeof(after))))
+			pause_ms(PAUSE_MS);
+		if ((wrong = monitor_read_at(reader->fd, offset, &before, sizeof(before))) ||
+		    (wrong = monitor_read_at(reader->fd, offset, &block, size)) ||
+		    (wrong = monitor_read_at(reader->fd, offset, &after, sizeof(after))))
 			return wrong;
 		if (before != after || before % 2)
 			continue;
@@ -162,12 +161,10 @@ static const char *read_core(const struct monitor_reader *reader, unsigned core,
 const char *monitor_read(const struct monitor_reader *reader, struct sample *sample)
 {
 	const char *wrong = NULL;
-	struct timespec now;
 
 	for (unsigned core = 0; core < reader->ncores && !wrong; core++)
 		wrong = read_core(reader, core, &sample->cores[core]);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	sample->host_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	sample->host_ns = host_ns();
 	return wrong;
 }
 

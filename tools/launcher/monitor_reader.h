@@ -10,6 +10,7 @@
 #include "lavra/monitor.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct monitor_reader {
 	int fd;
@@ -40,6 +41,9 @@ extern const char monitor_not_begun[];
 /* What all cores have published. NULL, or what is wrong; a core whose block changes again and again while it is
  * read is not an error, but not `is_read`. */
 const char *monitor_read(const struct monitor_reader *reader, struct sample *sample);
+
+/* `size` bytes of the file. NULL, or what is wrong: also that they are not all there. */
+const char *monitor_read_at(int fd, uint64_t offset, void *to, size_t size);
 
 /* The region of this kind, if its entries have `size` bytes and lie in the file; NULL: there is none. */
 const struct monitor_region *monitor_region(const struct monitor_reader *reader, uint32_t kind,

@@ -1,5 +1,6 @@
 #include "tools/launcher/qmp.h"
 
+#include "tools/launcher/clock.h"
 #include "tools/launcher/complaint.h"
 
 #include <errno.h>
@@ -9,16 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Until the socket is ready for `events`. */
 static const char *wait_for(struct qmp *qmp, short events, const char *why)
@@ -27,7 +19,7 @@ static const char *wait_for(struct qmp *qmp, short events, const char *why)
 				 { .fd = qmp->interrupt_fd, .events = POLLIN } };
 
 	for (;;) {
-		uint64_t now = now_ms();
+		uint64_t now = host_ms();
 		int left = now < qmp->deadline_ms ? (int)(qmp->deadline_ms - now) : 0;
 		int ready = poll(fds, 2, left);
 
@@ -167,7 +159,7 @@ const char *qmp_open(struct qmp *qmp, int fd, int interrupt_fd, unsigned patienc
 
 	*qmp = (struct qmp){ .fd = fd,
 			     .interrupt_fd = interrupt_fd,
-			     .deadline_ms = now_ms() + patience_ms,
+			     .deadline_ms = host_ms() + patience_ms,
 			     .text = malloc(QMP_MAX_LINE) };
 	if (!qmp->text)
 		return complain("out of memory");

@@ -2,6 +2,7 @@
  * lavra top: what each core of a running image does, on a terminal, as a table or as JSON.
  */
 #include "tools/launcher/choose_image.h"
+#include "tools/launcher/clock.h"
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/terminal.h"
 #include "tools/launcher/top_options.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct top {
@@ -27,13 +27,6 @@ struct top {
 	struct top_order order;
 	bool paused, json;
 };
-
-static void pause_ms(unsigned ms)
-{
-	const struct timespec pause = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&pause, NULL);
-}
 
 static void take_sample(struct top *top, bool first)
 {
@@ -160,14 +153,6 @@ static bool act_on(struct top *top, int key)
 		break;
 	}
 	return true;
-}
-
-static uint64_t host_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static int watch(struct top *top, unsigned interval_ms)

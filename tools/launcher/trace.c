@@ -1,6 +1,7 @@
 /*
  * lavra trace: what each core of a running image does, event by event, as a file to look at.
  */
+#include "tools/launcher/clock.h"
 #include "tools/launcher/complaint.h"
 #include "tools/launcher/host_command.h"
 #include "tools/launcher/lavra.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAUSE_MS 2
@@ -76,13 +76,20 @@ struct rings {
 	uint64_t read[MONITOR_CORES_MAX]; /* up to which number */
 };
 
+static void read_ring(const struct rings *rings, unsigned core, void *to, size_t size)
+{
+	const char *wrong =
+	    monitor_read_at(rings->fd, rings->offset + core * rings->stride, to, size);
+
+	if (wrong)
+		refuse(EXIT_CANNOT, "%s", wrong);
+}
+
 static uint64_t head_of(const struct rings *rings, unsigned core)
 {
-	uint64_t head = 0;
+	uint64_t head;
 
-	if (pread(rings->fd, &head, sizeof(head), (off_t)(rings->offset + core * rings->stride)) !=
-	    sizeof(head))
-		refuse(EXIT_CANNOT, "the monitor's file cannot be read: %s", strerror(errno));
+	read_ring(rings, core, &head, sizeof(head));
 	return head;
 }
 
@@ -94,9 +101,7 @@ static void read_core(struct rings *rings, unsigned core, struct trace *trace)
 
 	if (head == from)
 		return;
-	if (pread(rings->fd, &ring, sizeof(ring), (off_t)(rings->offset + core * rings->stride)) !=
-	    sizeof(ring))
-		refuse(EXIT_CANNOT, "the monitor's file cannot be read: %s", strerror(errno));
+	read_ring(rings, core, &ring, sizeof(ring));
 	after = head_of(rings, core);
 	/* The image may say anything. */
 	if (head < from || after < head)
@@ -126,23 +131,14 @@ static void stop(int number)
 	stopped = number;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void record(struct rings *rings, double seconds, struct trace *trace)
 {
-	const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000 };
-	uint64_t end_ns = now_ns() + (uint64_t)(seconds * 1e9);
+	uint64_t end_ns = host_ns() + (uint64_t)(seconds * 1e9);
 
-	while (now_ns() < end_ns && !stopped && monitor_file_is_in_use(rings->fd)) {
+	while (host_ns() < end_ns && !stopped && monitor_file_is_in_use(rings->fd)) {
 		for (unsigned core = 0; core < rings->ncores; core++)
 			read_core(rings, core, trace);
-		nanosleep(&pause, NULL);
+		pause_ms(PAUSE_MS);
 	}
 }
 
