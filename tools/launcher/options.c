@@ -1,6 +1,7 @@
 #include "tools/launcher/options.h"
 
 #include "tools/launcher/complaint.h"
+#include "tools/launcher/poll_mode.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -283,16 +284,12 @@ static const char *parse_isolation(struct options *options, const char *text)
 
 static const char *parse_poll(struct options *options, const char *text)
 {
-	static const struct {
-		const char *ours, *kernels;
-	} modes[] = { { "irq", "halt" }, { "busy", "poll" }, { "adaptive", "adaptive" } };
+	int mode = poll_mode_parse(text);
 
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (!strcmp(text, modes[i].ours)) {
-			options->idle = modes[i].kernels;
-			return NULL;
-		}
-	return complain("--poll takes irq, busy or adaptive, not '%s'", text);
+	if (mode < 0)
+		return complain("--poll takes irq, busy or adaptive, not '%s'", text);
+	options->idle = poll_modes[mode].kernels;
+	return NULL;
 }
 
 static const char *parse_monitor(struct options *options, const char *text)

@@ -6,6 +6,7 @@
  */
 #include "tools/launcher/boot_files.h"
 #include "tools/launcher/command.h"
+#include "tools/launcher/command_words.h"
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/options.h"
 
@@ -195,27 +196,11 @@ static void pod(struct options *options, const char *container)
 
 int pod_command(int argc, char **argv)
 {
-	char **words = calloc((size_t)argc + 3, sizeof(*words));
 	const char *container = NULL, *wrong;
+	char **words = command_words(&argc, argv, "--container", "a name", &container);
 	struct options options;
-	int count = 0;
-	bool arguments = false;
 
-	if (!words)
-		abort();
-	words[count++] = "--pin=auto"; /* a later one is in its place */
-	for (int i = 0; i < argc; i++) {
-		arguments |= !strcmp(argv[i], "--");
-		if (!arguments && !strncmp(argv[i], "--container=", 12))
-			container = argv[i] + 12;
-		else if (!arguments && !strcmp(argv[i], "--container") && i + 1 < argc)
-			container = argv[++i];
-		else if (!arguments && !strcmp(argv[i], "--container"))
-			refuse(EXIT_USAGE, "--container wants a name");
-		else
-			words[count++] = argv[i];
-	}
-	wrong = options_parse(&options, count, words);
+	wrong = options_parse(&options, argc, words);
 	if (wrong)
 		refuse(EXIT_USAGE, "%s\n'lavra pod --help' lists the options", wrong);
 	if (options.help)

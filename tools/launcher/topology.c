@@ -1,6 +1,7 @@
 /*
  * lavra topology: this machine's processors, the guest's, and which runs on which.
  */
+#include "tools/launcher/command_words.h"
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/map.h"
 #include "tools/launcher/options.h"
@@ -95,25 +96,11 @@ static void show(const struct options *options, const char *picture)
 
 int topology_command(int argc, char **argv)
 {
-	char **words = calloc((size_t)argc + 3, sizeof(*words));
 	const char *picture = NULL, *wrong;
+	char **words = command_words(&argc, argv, "--svg", "a file's name", &picture);
 	struct options options;
-	int count = 0;
 
-	if (!words)
-		abort();
-	words[count++] = "--pin=auto"; /* a later one is in its place */
-	for (int i = 0; i < argc; i++) {
-		if (!strcmp(argv[i], "--svg") && i + 1 < argc)
-			picture = argv[++i];
-		else if (!strncmp(argv[i], "--svg=", 6))
-			picture = argv[i] + 6;
-		else if (!strcmp(argv[i], "--svg"))
-			refuse(EXIT_USAGE, "--svg wants a file's name");
-		else
-			words[count++] = argv[i];
-	}
-	wrong = options_parse_machine(&options, count, words);
+	wrong = options_parse_machine(&options, argc, words);
 	if (wrong)
 		refuse(EXIT_USAGE, "%s\n'lavra topology --help' lists the options", wrong);
 	if (options.help)

@@ -4,6 +4,7 @@
 #include "tools/launcher/complaint.h"
 #include "tools/launcher/host_command.h"
 #include "tools/launcher/lavra.h"
+#include "tools/launcher/poll_mode.h"
 #include "tools/launcher/top_options.h"
 
 #include <errno.h>
@@ -29,13 +30,6 @@ static const char tune_usage[] =
     "  lavra tune httpd --thread 3 --cores 1\n"
     "  lavra tune httpd --poll adaptive\n";
 
-static const char *const mode_names[] = {
-	[MONITOR_IDLE_HALT] = "irq",
-	[MONITOR_IDLE_POLL] = "busy",
-	[MONITOR_IDLE_ADAPTIVE] = "adaptive",
-};
-#define NMODES (sizeof(mode_names) / sizeof(mode_names[0]))
-
 struct tune_options {
 	const char *which;
 	unsigned long thread; /* 0: none */
@@ -46,12 +40,9 @@ struct tune_options {
 
 static const char *parse_mode(struct tune_options *options, const char *text)
 {
-	for (unsigned i = 0; i < NMODES; i++)
-		if (!strcmp(text, mode_names[i])) {
-			options->mode = (int)i;
-			return NULL;
-		}
-	return complain("--poll takes irq, busy or adaptive, not '%s'", text);
+	options->mode = poll_mode_parse(text);
+	return options->mode < 0 ? complain("--poll takes irq, busy or adaptive, not '%s'", text)
+				 : NULL;
 }
 
 static const char *parse_value(struct tune_options *options, const char *name, const char *value)
@@ -154,7 +145,8 @@ static void show(const struct monitor_reader *reader)
 	putchar('\n');
 	for (unsigned core = 0; core < reader->ncores; core++)
 		printf("core %u without work: %s\n", core,
-		       threads.idle[core] < NMODES ? mode_names[threads.idle[core]] : "unknown");
+		       threads.idle[core] < NPOLL_MODES ? poll_modes[threads.idle[core]].name
+							: "unknown");
 }
 
 int tune_command(int argc, char **argv)
