@@ -19,6 +19,16 @@
 
 #ifndef ISOLATION_NONE
 
+/* Off where there could be is a failure, not a reason to skip. */
+#define NEEDS_ISOLATION                                                                            \
+	do {                                                                                       \
+		if (!arch_last_key())                                                              \
+			SKIP("this processor has no protection keys");                             \
+		CHECK(arch_isolation());                                                           \
+		if (!arch_isolation())                                                             \
+			return;                                                                    \
+	} while (0)
+
 /* What runs in the network's domain: without a canary, since the kernel's is not to be read there. */
 #define IN_NETWORK __attribute__((no_stack_protector, noinline))
 
@@ -99,11 +109,7 @@ KERNEL_TEST(the_network_reaches_its_own_memory_alone)
 	struct isolation_place *places = phys_to_virt(frame);
 	char *page = application_page();
 
-	if (!arch_last_key())
-		SKIP("this processor has no protection keys");
-	CHECK(arch_isolation());
-	if (!arch_isolation())
-		return;
+	NEEDS_ISOLATION;
 	for (core_id_t core = 0; core < ncores; core++) {
 		long count;
 
@@ -134,11 +140,7 @@ KERNEL_TEST(the_network_runs_the_kernel_by_its_services_alone)
 		(uintptr_t)&tries_call,
 	};
 
-	if (!arch_last_key())
-		SKIP("this processor has no protection keys");
-	CHECK(arch_isolation());
-	if (!arch_isolation())
-		return;
+	NEEDS_ISOLATION;
 	for (core_id_t core = 0; core < ncores; core++) {
 		thread_migrate(core);
 		for (unsigned i = 0; i < array_size(targets); i++)

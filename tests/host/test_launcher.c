@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "tests/host/refusal.h"
+
 #define MAX_WORDS 32
 
 /* Parse a command line given as one string, split at blanks. */
@@ -40,13 +42,8 @@ static void accept(struct options *options, const char *line)
 static void refuse(const char *line, const char *because)
 {
 	struct options options;
-	const char *wrong = parse(&options, line);
 
-	if (!wrong)
-		fail_msg("'%s' is accepted", line);
-	if (!strstr(wrong, because))
-		fail_msg("'%s' is refused with '%s', which does not say '%s'", line, wrong,
-			 because);
+	assert_refused(line, parse(&options, line), because);
 	options_free(&options);
 }
 

@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "tests/host/refusal.h"
+
 static const char *parse(struct top_options *options, const char *line)
 {
 	static char text[256];
@@ -35,13 +37,8 @@ static const char *parse(struct top_options *options, const char *line)
 static void refuse(const char *line, const char *because)
 {
 	struct top_options options;
-	const char *wrong = parse(&options, line);
 
-	if (!wrong)
-		fail_msg("'%s' is accepted", line);
-	if (!strstr(wrong, because))
-		fail_msg("'%s' is refused with '%s', which does not say '%s'", line, wrong,
-			 because);
+	assert_refused(line, parse(&options, line), because);
 }
 
 static void test_options(void **state)

@@ -63,6 +63,15 @@ def skip_address_resolution():
     run(f"ip neigh replace {GUEST_IP} lladdr 52:54:00:12:34:56 nud permanent dev {TAP}")
 
 
+def lavra(*words, machine=None):
+    """The launcher with these words, to its end; on a machine as hwloc describes it."""
+    environment = dict(os.environ)
+    if machine:
+        environment["HWLOC_SYNTHETIC"] = machine
+    return subprocess.run([LAVRA, *map(str, words)], capture_output=True, text=True, timeout=120,
+                          stdin=subprocess.DEVNULL, env=environment)
+
+
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 

@@ -5,9 +5,9 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree as ElementTree
 
-from guest import GUEST_IP, HOST_IP, PREFIX, TAP, Guest, image, make_tap
+from guest import GUEST_IP, HOST_IP, PREFIX, TAP, Guest, image, lavra, make_tap
 from tap import check, equal, test
-from test_pin import allowed, lavra, own_cpus
+from test_pin import allowed, own_cpus
 
 TAP_OPTIONS = ["--net", "tap:" + TAP, "--ip", f"{GUEST_IP}/{PREFIX},{HOST_IP}"]
 

@@ -6,9 +6,8 @@ import shutil
 import subprocess
 import tempfile
 
-from guest import BUILD, image
+from guest import BUILD, image, lavra
 from tap import check, equal, test
-from test_pin import lavra
 
 
 def inspect(path):

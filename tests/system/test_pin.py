@@ -8,7 +8,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
-from guest import LAVRA, Guest, image
+from guest import LAVRA, Guest, image, lavra
 from tap import Skip, check, equal, test
 
 # hwloc's words for machines. All are regular, so that a guest can be given the shape of the whole.
@@ -18,14 +18,6 @@ MACHINES = [
     "pack:2 numa:1 core:3 pu:1", "pack:1 numa:2 core:2 pu:2", "pack:1 die:2 core:2 pu:1", "pack:2 die:2 core:1 pu:2",
     "pack:7 core:1 pu:1", "pack:2 numa:1 core:4 pu:2",
 ]
-
-
-def lavra(*words, machine=None):
-    environment = dict(os.environ)
-    if machine:
-        environment["HWLOC_SYNTHETIC"] = machine
-    return subprocess.run([LAVRA, *words], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
-                          env=environment)
 
 
 def processors_of(machine):

@@ -5,9 +5,8 @@ those of it that are used, with its types.
 """
 import yaml
 
-from guest import image
+from guest import image, lavra
 from tap import check, equal, test
-from test_pin import lavra
 
 CPU = {"sockets": int, "cores": int, "threads": int, "model": str, "dedicatedCpuPlacement": bool,
        "isolateEmulatorThread": bool}

@@ -8,15 +8,15 @@ import subprocess
 import tempfile
 import time
 
-from guest import LAVRA, Guest, wrk
+from guest import LAVRA, Guest, lavra as launcher, wrk
 from tap import check, equal, test
 
 CORES, CALLS = 1, 2  # the processes of a trace's file
 
 
-def lavra(*arguments, status=0):
-    result = subprocess.run([LAVRA, *map(str, arguments)], capture_output=True, text=True, timeout=60)
-    equal(result.returncode, status, f"status of lavra {arguments}: {result.stderr}")
+def lavra(*words, status=0):
+    result = launcher(*words)
+    equal(result.returncode, status, f"status of lavra {words}: {result.stderr}")
     return result
 
 
