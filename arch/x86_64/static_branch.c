@@ -95,6 +95,9 @@ unsigned arch_switch_branches(bool on)
 		write_all(on, 0, 1, true);
 		write_all(on, 1, STATIC_BRANCH_BYTES, false);
 		write_all(on, 0, 1, false);
+		/* What is there already: a translator, as QEMU's, that read the code while it was written has
+		 * kept what it made of it, and drops that at a write. By now all cores have read anew. */
+		write_all(on, 0, 1, false);
 		is_on = on;
 	}
 	mutex_unlock(&switching);
