@@ -121,6 +121,13 @@ void network_was_entered_twice(void)
 	panic("the network is entered while it runs");
 }
 
+/* Was it the network, which has a domain of its own? Never without isolation, and the compiler is to see that:
+ * then there is no network_give_up(). */
+static bool is_network(const struct trap_frame *frame)
+{
+	return isolation_on && frame->domain == DOMAIN_NETWORK;
+}
+
 /* Whatever its code cannot do. The call is over, and the network of this core is to begin anew. */
 static void network_fails(struct trap_frame *frame, const char *what)
 {
@@ -171,7 +178,7 @@ void fault_page(struct trap_frame *frame)
 	/* An application that makes up a trap may say so, too. */
 	if (frame->error & ERROR_RESERVED_BIT && !trap_is_application(frame))
 		panic_at(frame, "page table of 0x%lx is corrupt", fault.address);
-	if (trap_is_network(frame)) {
+	if (is_network(frame)) {
 		if (fault.protection_key && paging_refresh_network(fault.address))
 			return;
 		describe(&fault, what, sizeof(what));
@@ -331,7 +338,7 @@ void fault_other(struct trap_frame *frame)
 	}
 	if (frame->vector >= array_size(exceptions) || exceptions[frame->vector].name == NULL)
 		panic_at(frame, "exception %lu", frame->vector);
-	if (trap_is_network(frame)) {
+	if (is_network(frame)) {
 		network_fails(frame, exceptions[frame->vector].name);
 		return;
 	}

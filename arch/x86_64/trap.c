@@ -114,11 +114,6 @@ bool trap_is_application(const struct trap_frame *frame)
 	return isolation_on ? frame->domain == DOMAIN_APPLICATION : !is_kernel_text(frame->rip);
 }
 
-bool trap_is_network(const struct trap_frame *frame)
-{
-	return isolation_on && frame->domain == DOMAIN_NETWORK;
-}
-
 /* Stop the current thread where the interrupt hit it: its registers go into its context. */
 static void preempt(const struct trap_frame *frame)
 {

@@ -102,9 +102,8 @@ void *trap_interrupt_stack(void);
 
 /* Is `rip` in code that is never preempted? (image.ld) */
 bool is_kernel_text(uint64_t rip);
-/* Was it the application that was interrupted? Or the network, which has a domain of its own? */
+/* Was it the application that was interrupted? */
 bool trap_is_application(const struct trap_frame *frame);
-bool trap_is_network(const struct trap_frame *frame);
 
 /* Unmap the pages beneath the boot core's trap stacks. Boot core, after paging_init(). */
 void trap_guard_stacks(void);
