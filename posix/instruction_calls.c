@@ -110,7 +110,7 @@ bool syscall_from_instruction(struct trap_frame *frame)
 	int number = (int)frame->rax; /* Linux, too, looks at these 32 bits alone */
 	long result;
 
-	counters.system_calls++;
+	count_system_call();
 	current->entry_trap = frame;
 	if (unlikely(number == SYS_clone))
 		result = instruction_clone(frame);

@@ -57,8 +57,12 @@
 #define NETWORK_DOWN 1
 
 /* Places in struct counters (include/lavra/counters.h), for the gates. */
+#ifdef ISOLATION_NONE
+#define COUNTER_PKRU_SWITCHES 184
+#else
 #define COUNTER_SYSTEM_CALLS 184
 #define COUNTER_PKRU_SWITCHES 192
+#endif
 
 /*
  * Pages of the core window (smp/window.h) that differ from the rest:

@@ -65,7 +65,7 @@ long syscall_from_registers(struct syscall_frame *frame)
 	const uint64_t *argument = frame->arguments;
 	long result;
 
-	counters.system_calls++;
+	count_system_call();
 	if (frame->number == SYS_clone)
 		return clone_from_registers(frame);
 	if (frame->number == SYS_munmap && frame->stack_pointer - argument[0] < argument[1])

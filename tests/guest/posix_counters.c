@@ -41,6 +41,8 @@ TEST(system_calls_are_counted)
 {
 	uint64_t calls = counter("system_calls"), switches = counter("pkru_switches");
 
+	if (calls == UINT64_MAX)
+		SKIP("system calls are function calls here, and not counted");
 	for (int i = 0; i < CALLS; i++)
 		getppid();
 	calls = counter("system_calls") - calls;

@@ -142,7 +142,7 @@ static void print_build(const json_t *build)
 	}
 }
 
-static void print_memory(const json_t *segments, const json_t *domains)
+static void print_memory(const json_t *segments, const json_t *domains, const char *isolation)
 {
 	const json_t *row;
 	size_t i;
@@ -152,7 +152,11 @@ static void print_memory(const json_t *segments, const json_t *domains)
 		printf("  %-18s  %-8s %10lld %10lld  %s\n", text(row, "address"),
 		       text(row, "physical"), integer(row, "file"), integer(row, "memory"),
 		       text(row, "flags"));
-	puts("\nwritable pages, by protection domain\n  address                 bytes  domain");
+	printf(
+	    "\nwritable pages, by protection domain%s\n  address                 bytes  domain\n",
+	    *isolation && strcmp(isolation, "on")
+		? " (which protects nothing here: the image has no isolation)"
+		: "");
 	json_array_foreach(domains, i, row)
 		printf("  %-18s %10lld  %-12s %s\n", text(row, "address"), integer(row, "bytes"),
 		       text(row, "domain"), text(row, "what"));
@@ -250,12 +254,15 @@ static void print_calls(const json_t *calls)
 
 static void print_report(const struct inspected *image, const json_t *report)
 {
+	const json_t *build = json_object_get(report, "build");
+
 	printf("%s: %lld bytes", image->path, integer(report, "bytes"));
 	if (image->names_from)
 		printf(", names from %s", image->names_from);
 	putchar('\n');
-	print_build(json_object_get(report, "build"));
-	print_memory(json_object_get(report, "memory_map"), json_object_get(report, "domains"));
+	print_build(build);
+	print_memory(json_object_get(report, "memory_map"), json_object_get(report, "domains"),
+		     text(build, "isolation"));
 	print_sizes(json_object_get(report, "folders"));
 	print_symbols(json_object_get(report, "largest_symbols"), image->remark);
 	print_calls(json_object_get(report, "system_calls"));

@@ -49,6 +49,7 @@ static json_t *build_of(const struct image_file *file)
 	const struct image_section *comment = image_file_section(file, ".comment");
 	const struct image_section *gates = image_file_section(file, "gate_targets");
 	const char *at = file->build, *end = at + file->build_size;
+	bool has_gates = gates && gates->size;
 
 	while (file->build_size && at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -64,9 +65,11 @@ static json_t *build_of(const struct image_file *file)
 		}
 		at = stop + 1;
 	}
-	/* A kernel with protection keys has gates. */
+	/* A kernel with protection keys has gates. Without it does not matter what the link has checked. */
 	json_object_set_new(build, "kernel",
-			    json_string(gates && gates->size ? "ISOLATION=mpk" : "ISOLATION=none"));
+			    json_string(has_gates ? "ISOLATION=mpk" : "ISOLATION=none"));
+	if (!has_gates)
+		json_object_set_new(build, "isolation", json_string("none"));
 	if (comment && comment->type != SHT_NOBITS) {
 		json_t *compilers = json_array();
 		const char *text = (const char *)file->bytes + comment->offset;
