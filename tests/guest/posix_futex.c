@@ -55,26 +55,33 @@ TEST(an_owned_futex)
 }
 
 static atomic_uint shared_word;
-static atomic_int ready;
+static atomic_int ready, given_up;
 
+/* Holds the lock until others have given up waiting, and then until one waits again. */
 static void *hold_word(void *unused)
 {
 	(void)unused;
 	CHECK_EQ(futex(&shared_word, FUTEX_LOCK_PI, 0, NULL, 0), 0);
 	atomic_store(&ready, 1);
-	usleep(60000);
-	CHECK(atomic_load(&shared_word) & WAITERS);
+	while (!atomic_load(&given_up))
+		usleep(100);
+	/* Those that gave up have left their mark: it is wiped off to see the next one. */
+	CHECK_EQ(atomic_exchange(&shared_word, (unsigned)gettid()), (unsigned)gettid() | WAITERS);
+	atomic_store(&given_up, 0);
+	while (!(atomic_load(&shared_word) & WAITERS))
+		usleep(100);
 	CHECK_EQ(futex(&shared_word, FUTEX_UNLOCK_PI, 0, NULL, 0), 0);
 	return NULL;
 }
 
 TEST(an_owned_futex_is_waited_for)
 {
-	struct timespec past = in_ms(CLOCK_REALTIME, -5), soon = in_ms(CLOCK_REALTIME, 10);
+	struct timespec past = in_ms(CLOCK_REALTIME, 0), soon = in_ms(CLOCK_REALTIME, 10);
 	struct timespec monotonic;
 	pthread_t thread;
 
 	atomic_store(&ready, 0);
+	atomic_store(&given_up, 0);
 	atomic_store(&shared_word, 0);
 	CHECK_EQ(pthread_create(&thread, NULL, hold_word, NULL), 0);
 	while (!atomic_load(&ready))
@@ -84,6 +91,9 @@ TEST(an_owned_futex_is_waited_for)
 	CHECK(futex(&shared_word, FUTEX_LOCK_PI, 0, &soon, 0) == -1 && errno == ETIMEDOUT);
 	monotonic = in_ms(CLOCK_MONOTONIC, 5);
 	CHECK(futex(&shared_word, FUTEX_LOCK_PI2, 0, &monotonic, 0) == -1 && errno == ETIMEDOUT);
+	atomic_store(&given_up, 1);
+	while (atomic_load(&given_up))
+		usleep(100);
 	CHECK_EQ(futex(&shared_word, FUTEX_LOCK_PI, 0, NULL, 0), 0);
 	CHECK_EQ(atomic_load(&shared_word) & ~WAITERS, (unsigned)gettid());
 	CHECK_EQ(futex(&shared_word, FUTEX_UNLOCK_PI, 0, NULL, 0), 0);
