@@ -1,5 +1,7 @@
 """A load of a given number of requests, for guests that a plugin slows down: a closed loop, in which each connection
-has one request under way. Connections are made before, so that what is measured is the steady state."""
+has one request under way. Connections that are kept are made before, so that what is measured is the steady state; where
+each request has a connection of its own, one begins when another has ended."""
+import errno
 import select
 import socket
 import time
@@ -56,10 +58,11 @@ class Protocol:
 KEYS = 1000
 
 
-def protocol_of(server, path="/"):
+def protocol_of(server, path="/", close=False):
     value = b"x" * 100
     if server == "httpd":
-        return Protocol([f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()], http_length)
+        last = "Connection: close\r\n" if close else ""
+        return Protocol([f"GET {path} HTTP/1.1\r\nHost: bench\r\n{last}\r\n".encode()], http_length)
     requests = []
     for number in range(KEYS):
         key = b"key%d" % number
@@ -126,3 +129,63 @@ class BoundedLoad:
                     if sent < requests:
                         self.send(connection)
                         sent += 1
+
+
+class ClosingLoad:
+    """The same with a connection for each request, which the server closes when it has answered. None is open between
+    two runs."""
+
+    def __init__(self, address, connections, protocol):
+        self.address, self.at_once, self.protocol = address, connections, protocol
+        self.epoll = select.epoll()
+        self.connections = {}  # (socket, what it was answered) by descriptor
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for connection, _ in self.connections.values():
+            connection.close()
+        self.epoll.close()
+
+    def begin(self):
+        connection = socket.socket()
+        connection.setblocking(False)
+        error = connection.connect_ex(self.address)
+        if error not in (0, errno.EINPROGRESS):
+            raise OSError(error, "connect: " + errno.errorcode[error])
+        self.connections[connection.fileno()] = connection, b""
+        self.epoll.register(connection, select.EPOLLOUT)
+
+    def advance(self, fd, events):
+        """What can be done for a connection: True if that was its end."""
+        connection, answer = self.connections[fd]
+        if events & select.EPOLLOUT:
+            connection.sendall(self.protocol.requests[0])
+            self.epoll.modify(fd, select.EPOLLIN)
+            return False
+        data = connection.recv(1 << 20)
+        self.connections[fd] = connection, answer + data
+        if data:
+            return False
+        if not self.protocol.answer_length(answer):
+            raise RuntimeError("the server closed a connection before it had answered")
+        del self.connections[fd]
+        connection.close()
+        return True
+
+    def run(self, requests):
+        """Exactly so many connections, each with a request, an answer and its end."""
+        begun = ended = 0
+        heard = time.monotonic()
+        while ended < requests:
+            while begun < requests and begun - ended < self.at_once:
+                self.begin()
+                begun += 1
+            ready = self.epoll.poll(1)
+            if ready:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_S:
+                raise RuntimeError(f"{requests - ended} of {requests} connections have not ended after {TIMEOUT_S} s")
+            for fd, events in ready:
+                ended += self.advance(fd, events)

@@ -6,7 +6,7 @@ import threading
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", "system"), os.path.join(ROOT, "bench")]
-from bounded_load import BoundedLoad, http_length, memcached_length, protocol_of, redis_length  # noqa: E402
+from bounded_load import BoundedLoad, ClosingLoad, http_length, memcached_length, protocol_of, redis_length  # noqa: E402
 from tap import equal, run_all, test  # noqa: E402
 
 HTTP = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -40,7 +40,8 @@ def a_refusal_is_not_counted_as_an_answer():
 class Server:
     """Answers each request, in two pieces, and counts it; closes a connection after so many if told."""
 
-    def __init__(self, close_after=None):
+    def __init__(self, close_after=None, answer=HTTP):
+        self.answer, self.accepted = answer, 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = self.listener.getsockname()
         self.close_after, self.requests, self.lock = close_after, 0, threading.Lock()
@@ -52,6 +53,7 @@ class Server:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
+            self.accepted += 1
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
@@ -59,8 +61,8 @@ class Server:
         while served != self.close_after and connection.recv(65536).endswith(b"\r\n\r\n"):
             with self.lock:
                 self.requests += 1
-            connection.sendall(HTTP[:30])
-            connection.sendall(HTTP[30:])
+            connection.sendall(self.answer[:30])
+            connection.sendall(self.answer[30:])
             served += 1
         connection.close()
 
@@ -81,6 +83,27 @@ def a_connection_that_the_server_closes_ends_the_load():
     server = Server(close_after=2)
     with BoundedLoad(server.address, 1, protocol_of("httpd")) as load:
         equal(raises(load.run, 10), True, "whether a lost connection is told")
+    server.listener.close()
+
+
+@test
+def a_closing_load_makes_a_connection_for_each_request():
+    for connections, requests in ((1, 1), (8, 3), (8, 100)):
+        server = Server(close_after=1)
+        with ClosingLoad(server.address, connections, protocol_of("httpd", close=True)) as load:
+            load.run(requests)
+            load.run(requests)
+            equal(load.connections, {}, "connections that are open after a load")
+        equal((server.accepted, server.requests), (2 * requests, 2 * requests),
+              f"connections and requests of two loads of {requests}, {connections} at a time")
+        server.listener.close()
+
+
+@test
+def a_closing_load_ends_if_an_answer_is_cut_off():
+    server = Server(close_after=1, answer=HTTP[:-1])
+    with ClosingLoad(server.address, 1, protocol_of("httpd", close=True)) as load:
+        equal(raises(load.run, 10), True, "whether half an answer is told")
     server.listener.close()
 
 
