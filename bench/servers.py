@@ -5,27 +5,10 @@ import csv
 import io
 import json
 import os
-import re
 import subprocess
 import time
 
-from guest import BUILD, GUEST_IP
-
-
-def wrk(guest, path, connections, seconds, close):
-    """One run of wrk: the figures of a load."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-               "-s", os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrk_report.lua")]
-    if close:
-        command += ["-H", "Connection: close"]
-    done = subprocess.run(command + [f"http://{guest.address}:{guest.port}{path}"], capture_output=True, text=True,
-                          timeout=seconds + 60)
-    report = re.search(r"^REPORT (.*)$", done.stdout, re.MULTILINE)
-    if not report:
-        raise RuntimeError("wrk said: " + (done.stderr or done.stdout))
-    requests, microseconds, p50, p99, p999, errors = map(int, report[1].split())
-    return {"requests": requests, "rate": requests * 1e6 / microseconds, "p50": p50 / 1e3, "p99": p99 / 1e3,
-            "p999": p999 / 1e3, "errors": errors}
+from guest import BUILD, GUEST_IP, wrk
 
 
 class Httpd:

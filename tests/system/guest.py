@@ -18,6 +18,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 LAVRA = os.path.join(BUILD, "lavra")
+WRK_REPORT = os.path.join(ROOT, "tests", "system", "wrk_report.lua")
 
 GUEST_IP, HOST_IP, PREFIX, TAP = "10.77.0.2", "10.77.0.1", 24, "tap0"
 
@@ -178,21 +179,17 @@ class Guest:
         return [counts[core] for core in sorted(counts)]
 
 
-def wrk(guest, path="/", connections=64, seconds=3, threads=1, header=None):
-    """One wrk run: dict of requests, requests per second, latencies in ms, errors."""
-    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
-    if header:
-        command += ["-H", header]
+def wrk(guest, path="/", connections=64, seconds=3, close=False):
+    """One run of wrk: requests, rate in requests/s, p50, p99, p999 of the latency in ms, errors."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", WRK_REPORT]
+    if close:
+        command += ["-H", "Connection: close"]
     host = f"[{guest.address}]" if ":" in guest.address else guest.address
-    command.append(f"http://{host}:{guest.port}{path}")
-    output = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60).stdout
-    unit = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
-    latency = {p: float(v) * unit[u] for p, v, u in re.findall(r"\s(\d+)%\s+([\d.]+)(us|ms|s|m)\b", output)}
-    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    done = re.search(r"(\d+) requests in", output)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if not done or not rate:
-        raise RuntimeError("wrk said: " + output)
-    return {"requests": int(done[1]), "rate": float(rate[1]), "p50": latency.get("50"), "p99": latency.get("99"),
-            "errors": (sum(map(int, errors.groups())) if errors else 0) + (int(bad[1]) if bad else 0)}
+    done = subprocess.run(command + [f"http://{host}:{guest.port}{path}"], capture_output=True, text=True,
+                          timeout=seconds + 60)
+    report = re.search(r"^REPORT (.*)$", done.stdout, re.MULTILINE)
+    if not report:
+        raise RuntimeError("wrk said: " + (done.stderr or done.stdout))
+    requests, microseconds, p50, p99, p999, errors = map(int, report[1].split())
+    return {"requests": requests, "rate": requests * 1e6 / microseconds, "p50": p50 / 1e3, "p99": p99 / 1e3,
+            "p999": p999 / 1e3, "errors": errors}

@@ -1,4 +1,4 @@
--- wrk's figures in one line that a program reads (bench/servers.py): requests, microseconds, the 50th, 99th and
+-- wrk's figures in one line that a program reads (guest.py): requests, microseconds, the 50th, 99th and
 -- 99.9th percentile of the latency in microseconds, errors.
 function done(summary, latency, requests)
 	local e = summary.errors
