@@ -2,7 +2,8 @@
  * lavra top: its options, its table in wide and narrow terminals, its JSON; and the folder in which it finds running
  * images.
  *
- * links: tools/launcher/top_options.c tools/launcher/top_view.c tools/launcher/rates.c tools/launcher/monitor_reader.c
+ * links: tools/launcher/core_list.c tools/launcher/top_options.c tools/launcher/top_view.c
+ * links: tools/launcher/rates.c tools/launcher/monitor_reader.c
  * links: tools/launcher/run_folder.c tools/launcher/complaint.c
  */
 #include "tools/launcher/run_folder.h"

@@ -3,6 +3,7 @@
  */
 #include "tools/launcher/choose_image.h"
 #include "tools/launcher/clock.h"
+#include "tools/launcher/core_list.h"
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/terminal.h"
 #include "tools/launcher/top_options.h"
@@ -107,7 +108,7 @@ static void ask_for_cores(struct top *top)
 		if (key == '\r' || key == '\n') {
 			if (!length)
 				top->cores = ~0ull;
-			else if (top_parse_cores(typed, &cores))
+			else if (core_list_parse(typed, &cores))
 				top->cores = cores;
 			else {
 				prompt = "that is no list of cores; again: ";

@@ -1,8 +1,8 @@
 #include "tools/launcher/top_options.h"
 
 #include "tools/launcher/complaint.h"
+#include "tools/launcher/core_list.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,39 +35,6 @@ const char top_usage[] =
     "  lavra top\n"
     "  lavra top httpd --once --cores 0-1\n"
     "  lavra top --json --interval 5 >samples.json\n";
-
-static bool parse_core(const char **text, unsigned *core)
-{
-	char *end;
-	unsigned long value;
-
-	if (!isdigit((unsigned char)**text))
-		return false;
-	value = strtoul(*text, &end, 10);
-	*text = end;
-	*core = (unsigned)value;
-	return value < 64;
-}
-
-bool top_parse_cores(const char *text, uint64_t *cores)
-{
-	unsigned first, last;
-
-	*cores = 0;
-	do {
-		if (!parse_core(&text, &first))
-			return false;
-		last = first;
-		if (*text == '-') {
-			text++;
-			if (!parse_core(&text, &last) || last < first)
-				return false;
-		}
-		for (unsigned core = first; core <= last; core++)
-			*cores |= 1ull << core;
-	} while (*text++ == ',');
-	return !text[-1];
-}
 
 static const char *parse_interval(struct top_options *options, const char *text)
 {
@@ -111,7 +78,7 @@ const char *top_options_parse(struct top_options *options, int argc, char **argv
 		else if ((value = value_of("--interval", argc, argv, &i)))
 			wrong = parse_interval(options, value);
 		else if ((value = value_of("--cores", argc, argv, &i)))
-			wrong = top_parse_cores(value, &options->cores)
+			wrong = core_list_parse(value, &options->cores)
 				    ? NULL
 				    : complain("--cores takes a list as 0,2-3, not '%s'", value);
 		else if (word[0] == '-')

@@ -16,8 +16,5 @@ struct top_options {
 /* NULL, or what is wrong in a sentence (static memory). */
 const char *top_options_parse(struct top_options *options, int argc, char **argv);
 
-/* A list as 0,2-3. False: it is none. */
-bool top_parse_cores(const char *text, uint64_t *cores);
-
 /* What `lavra top --help` says. */
 extern const char top_usage[];

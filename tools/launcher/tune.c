@@ -2,10 +2,10 @@
  * lavra tune: see and change where the threads of a running image may run, and what its idle cores do.
  */
 #include "tools/launcher/complaint.h"
+#include "tools/launcher/core_list.h"
 #include "tools/launcher/host_command.h"
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/poll_mode.h"
-#include "tools/launcher/top_options.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,7 +52,7 @@ static const char *parse_value(struct tune_options *options, const char *name, c
 	if (!strcmp(name, "--poll"))
 		return parse_mode(options, value);
 	if (!strcmp(name, "--cores"))
-		return top_parse_cores(value, &options->cores)
+		return core_list_parse(value, &options->cores)
 			   ? NULL
 			   : complain("--cores takes a list as 0,2-3, not '%s'", value);
 	if (strcmp(name, "--thread"))
