@@ -149,8 +149,8 @@ static const char *load_linux_image(struct boot_files *files, const char *launch
 	return NULL;
 }
 
-const char *boot_files_prepare(struct boot_files *files, const struct options *options,
-			       const char *launcher)
+static const char *prepare(struct boot_files *files, const struct options *options,
+			   const char *launcher)
 {
 	struct elf_file elf;
 	unsigned char *bytes;
@@ -186,7 +186,8 @@ static unsigned long mebibytes(uint64_t bytes)
 	return (unsigned long)((bytes + (1ul << 20) - 1) >> 20);
 }
 
-const char *boot_files_fit(const struct boot_files *files, unsigned long memory_mib)
+/* QEMU would say it less clearly, or not at all. */
+static const char *fit(const struct boot_files *files, unsigned long memory_mib)
 {
 	uint64_t memory = (uint64_t)memory_mib << 20, needed;
 
@@ -206,6 +207,14 @@ const char *boot_files_fit(const struct boot_files *files, unsigned long memory_
 				"give it at least --memory %lu",
 				mebibytes(files->size), memory_mib, mebibytes(needed));
 	return NULL;
+}
+
+const char *boot_files_prepare(struct boot_files *files, const struct options *options,
+			       const char *launcher)
+{
+	const char *wrong = prepare(files, options, launcher);
+
+	return wrong ? wrong : fit(files, options->memory_mib);
 }
 
 void boot_files_free(struct boot_files *files)

@@ -17,10 +17,8 @@ struct boot_files {
 	char fd_path[32];
 };
 
-/* Look at the image or program and pack what is asked for. `launcher`: where this program is, absolute;
- * the image for programs is beside it. NULL, or what is wrong in a sentence. */
+/* Look at the image or program, pack what is asked for, and see that it all fits into the memory. `launcher`:
+ * where this program is, absolute; the image for programs is beside it. NULL, or what is wrong in a sentence. */
 const char *boot_files_prepare(struct boot_files *files, const struct options *options,
 			       const char *launcher);
-/* Does it all fit into the memory? NULL, or what is wrong: QEMU would say it less clearly, or not at all. */
-const char *boot_files_fit(const struct boot_files *files, unsigned long memory_mib);
 void boot_files_free(struct boot_files *files);

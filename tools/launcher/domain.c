@@ -251,8 +251,6 @@ static void domain(const struct options *options)
 
 	check_options(options);
 	wrong = boot_files_prepare(&files, options, launcher_path());
-	if (!wrong)
-		wrong = boot_files_fit(&files, options->memory_mib);
 	if (!wrong && files.fd >= 0)
 		refuse(EXIT_CANNOT,
 		       "files that 'lavra run' packs (--files, or a program for Linux) "

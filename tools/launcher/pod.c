@@ -181,8 +181,6 @@ static void pod(struct options *options, const char *container)
 		refuse(EXIT_USAGE, "which container's image has the file? (--container NAME; "
 				   "'lavra pod --help' shows how to make one)");
 	wrong = boot_files_prepare(&files, options, launcher_path());
-	if (!wrong)
-		wrong = boot_files_fit(&files, options->memory_mib);
 	if (!wrong && files.initrd)
 		refuse(EXIT_CANNOT,
 		       "%s is a program for Linux, which is packed when it is run: make "

@@ -215,8 +215,6 @@ static void prepare(struct run *run)
 	char status_path[32];
 	const char *wrong = boot_files_prepare(&run->files, options, launcher_path());
 
-	if (!wrong)
-		wrong = boot_files_fit(&run->files, options->memory_mib);
 	if (wrong)
 		refuse(EXIT_CANNOT, "%s", wrong);
 	/* QEMU inherits it and opens it by its descriptor. */
