@@ -36,6 +36,19 @@ def profiled(symbols, loops, rounds=0):
 
 
 @test
+def what_cannot_be_measured_is_told_before():
+    scale = os.path.join(ROOT, "bench", "scale")
+    for words, because in ((["--compare", "/nowhere.json"], "--compare /nowhere.json: No such file"),
+                           (["--compare", scale], "is no baseline"),
+                           (["--save-baseline", "/proc/nowhere/x.json"], "name a file that can be written"),
+                           (["--count", "--json", ROOT], "name a file that can be written"),
+                           (["--count", "--server", "redis", "--modes", "close"], "httpd alone")):
+        done = subprocess.run([sys.executable, scale, *words], capture_output=True, text=True, timeout=60)
+        equal((done.returncode, done.stdout), (2, ""), f"status and output with {words}: {done.stderr}")
+        check(because in done.stderr, f"{words}: {done.stderr}")
+
+
+@test
 def a_loop_is_counted_exactly_by_function():
     symbols = Symbols(IMAGE + ".elf")
     for loops in (1000, 3333333):
