@@ -219,6 +219,9 @@ def several_images_are_told_apart():
         for guest in (one, other):
             found = json.loads(top(guest.process.pid, "--once", "--json", "--interval", "0.1").stdout)
             equal(found["pid"], guest.process.pid, "whose it is")
+        result = top(one.process.pid, "--once", "--cores", "2-63", check_status=False)
+        equal(result.returncode, 123, "status of lavra top with cores that are not there")
+        check("last one is core 0" in result.stderr, "it says " + result.stderr)
 
 
 class Screen:

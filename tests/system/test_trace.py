@@ -114,6 +114,8 @@ def idle_cores_do_what_they_are_told():
         check(0 in halts and 1 not in halts, f"cores that halt: {halts}")
         lavra("tune", guest.process.pid, "--poll", "adaptive")
         equal(idle_modes(guest), ["adaptive", "adaptive"], "told both")
+        said = lavra("trace", guest.process.pid, "--out", "/nowhere/x.json", status=123).stderr
+        check("/nowhere/x.json: No such file or directory (give --out" in said, said)
         serves(guest)
 
 

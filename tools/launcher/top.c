@@ -88,6 +88,12 @@ static void draw(const struct top *top, const char *prompt, const char *typed)
 	fflush(stdout);
 }
 
+/* Does the image have one of these cores? */
+static bool has_one_of(const struct monitor_reader *reader, uint64_t cores)
+{
+	return reader->ncores >= 64 || cores & ((1ull << reader->ncores) - 1);
+}
+
 #define TYPED_MAX 64
 
 /* A list of cores, typed; nothing typed: all of them. */
@@ -108,10 +114,10 @@ static void ask_for_cores(struct top *top)
 		if (key == '\r' || key == '\n') {
 			if (!length)
 				top->cores = ~0ull;
-			else if (core_list_parse(typed, &cores))
+			else if (core_list_parse(typed, &cores) && has_one_of(&top->reader, cores))
 				top->cores = cores;
 			else {
-				prompt = "that is no list of cores; again: ";
+				prompt = "that is no list of its cores; again: ";
 				typed[length = 0] = 0;
 				continue;
 			}
@@ -225,6 +231,10 @@ int top_command(int argc, char **argv)
 	}
 	choose_image(&top.image, options.which);
 	open_image(&top.reader, &top.image, false);
+	if (!has_one_of(&top.reader, options.cores))
+		refuse(EXIT_CANNOT,
+		       "the image '%s' has none of these cores: its last one is core %u (--cores)",
+		       top.image.name, top.reader.ncores - 1);
 	top.cores = options.cores;
 	top.json = options.json;
 	take_sample(&top, true);

@@ -201,7 +201,8 @@ int trace_command(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s.trace.json", image.name);
 	to = fopen(options.out ? options.out : path, "w");
 	if (!to)
-		refuse(EXIT_CANNOT, "%s: %s", options.out ? options.out : path, strerror(errno));
+		refuse(EXIT_CANNOT, "%s: %s (give --out a file that can be written)",
+		       options.out ? options.out : path, strerror(errno));
 	find_rings(&rings);
 	trace.ncores = rings.ncores;
 	/* It must be switched off again. */
