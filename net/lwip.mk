@@ -6,7 +6,7 @@
 # glue variable therefore says itself where it lives: CORE_LOCAL, READ_MOSTLY, or a section
 # .data.shared or .bss.shared. tools/check-window enforces both.
 
-lwip_source := $(BUILD)/src/lwip
+lwip_source := $(source_folder)/lwip
 lwip_files := $(addprefix core/,def.c inet_chksum.c init.c ip.c mem.c memp.c netif.c pbuf.c raw.c \
 	stats.c sys.c tcp.c tcp_in.c tcp_out.c timeouts.c udp.c dns.c) \
 	$(addprefix core/ipv4/,autoip.c dhcp.c etharp.c icmp.c igmp.c ip4.c ip4_addr.c ip4_frag.c) \
