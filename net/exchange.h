@@ -39,7 +39,8 @@ struct network_send {
 struct network_exchange {
 	/* Together the first word, which network_gate.S looks at. */
 	uint16_t nevents;
-	uint16_t kicks; /* bit 0: the receive queue's doorbell, bit 1: the transmit queue's */
+	uint16_t
+	    kicks; /* of the pair that the core sends on: bit 0: the receive queue's doorbell, bit 1: the other's */
 	uint16_t ntaken, nsends;
 	uint32_t sends_length; /* used of network_sends */
 	bool more;

@@ -16,7 +16,9 @@
 #include "net/neighbor.h"
 #include "net/net.h"
 #include "net/path_mtu.h"
+#include "net/queues.h"
 #include "net/reassembly.h"
+#include "net/shared.h"
 #include "net/steering.h"
 #include "smp/core.h"
 #include "smp/mailbox.h"
@@ -51,8 +53,10 @@
 CORE_LOCAL struct netif ethernet_interface;
 CORE_LOCAL struct netif loopback_interface;
 
-static CORE_LOCAL unsigned own_queue; /* queue pair that this core polls, and sends on */
-static CORE_LOCAL bool has_queue;
+SHARED CACHE_ALIGNED struct queue_map network_queues;
+
+static CORE_LOCAL uint64_t own_queues; /* queue pairs that this core polls */
+static CORE_LOCAL unsigned own_queue; /* the one of these that it sends on */
 static CORE_LOCAL unsigned unkicked; /* frames queued since the doorbell */
 
 /* ---- receiving ---- */
@@ -188,22 +192,28 @@ static void receive_here(struct packet *packet, const struct frame *frame, struc
 	flow_detach();
 }
 
+/* If a core's network begins anew, what it holds is taken from it. */
+static void set_holder(struct packet *packet, uint8_t holder)
+{
+	for (; packet; packet = packet->next)
+		packet->holder = holder;
+}
+
 static void receive_forwarded(void *argument)
 {
+	set_holder(argument, (uint8_t)this_core);
 	interface_receive(argument);
 }
 
 static void forward(struct packet *packet, core_id_t core)
 {
 	packet_state(packet)->tried |= 1ull << this_core;
-	for (struct packet *part = packet; part; part = part->next)
-		part->away = true;
+	set_holder(packet, PACKET_NOBODY);
 	if (mailbox_post(core, receive_forwarded, packet) == 0) {
 		counters.frames_forwarded++;
 	} else {
 		counters.rx_drops++;
-		for (struct packet *part = packet; part; part = part->next)
-			part->away = false;
+		set_holder(packet, (uint8_t)this_core);
 		packet_free(packet);
 	}
 }
@@ -333,13 +343,36 @@ static int queue_frame(const struct tx_segment *segments, unsigned nsegments,
 	return error;
 }
 
+static bool hand_on(struct handed_frame *frame);
+
 static void send_handed_frame(void *argument)
 {
 	struct handed_frame *frame = argument;
 	struct tx_segment segment = { .data = frame->data, .len = frame->len };
 
-	if (queue_frame(&segment, 1, &frame->offload, handed_frame_sent, frame) != 0)
+	if (unlikely(!own_queues))
+		hand_on(frame); /* the queue has moved meanwhile */
+	else if (queue_frame(&segment, 1, &frame->offload, handed_frame_sent, frame) != 0)
 		object_free(frame);
+}
+
+/* The core that has the queue on which this one sends; itself: the queue is about to move (net/queues.h). */
+static core_id_t sending_core(void)
+{
+	return network_queues.owners[network_queues.of[this_core].sends_on];
+}
+
+/* To the core that has a queue for it. False: it was dropped. */
+static bool hand_on(struct handed_frame *frame)
+{
+	core_id_t core = sending_core();
+
+	if (core != this_core && mailbox_post(core, send_handed_frame, frame) == 0)
+		return true;
+	ring_was_full |= core == this_core;
+	counters.tx_drops++;
+	object_free(frame);
+	return false;
 }
 
 static struct handed_frame *copy_frame(struct pbuf *pbuf, const struct tx_offload *offload)
@@ -358,20 +391,12 @@ static struct handed_frame *copy_frame(struct pbuf *pbuf, const struct tx_offloa
 static err_t send_copy(struct pbuf *pbuf, const struct tx_offload *offload)
 {
 	struct handed_frame *frame = copy_frame(pbuf, offload);
-	int error = -ENOBUFS;
 
 	if (!frame)
 		return ERR_MEM;
-	if (has_queue) {
-		send_handed_frame(frame);
-		return ERR_OK;
-	}
-	error = mailbox_post(this_core % virtio_net_queue_pairs(), send_handed_frame, frame);
-	if (error) {
-		counters.tx_drops++;
-		object_free(frame);
-		return ERR_BUF;
-	}
+	if (!own_queues)
+		return hand_on(frame) ? ERR_OK : ERR_BUF;
+	send_handed_frame(frame);
 	return ERR_OK;
 }
 
@@ -460,7 +485,7 @@ static err_t ethernet_transmit(struct netif *netif, struct pbuf *pbuf)
 
 	if (!(netif->chksum_flags & NETIF_CHECKSUM_GEN_TCP))
 		offload_checksum(pbuf, &offload);
-	if (unlikely(!has_queue))
+	if (unlikely(!own_queues))
 		return send_copy(pbuf, &offload);
 	if (likely(!pbuf->next)) {
 		segments[nsegments++] = (struct tx_segment){ pbuf->payload, pbuf->len };
@@ -529,7 +554,7 @@ static err_t loopback_output(struct netif *netif, struct pbuf *pbuf, const ip4_a
 
 void interface_reclaim(void)
 {
-	if (!has_queue)
+	if (!own_queues)
 		return;
 	if (unkicked) {
 		unkicked = 0;
@@ -580,8 +605,9 @@ void interface_set_address(uint32_t address, uint32_t netmask, uint32_t gateway)
 /* lwIP has kept the segments that could not be queued, and would wait for a timer to send them. */
 static bool resume_sending(void)
 {
-	virtio_net_reclaim(own_queue);
-	if (!virtio_net_has_room(own_queue))
+	if (own_queues)
+		virtio_net_reclaim(own_queue);
+	if (own_queues ? !virtio_net_has_room(own_queue) : sending_core() == this_core)
 		return false;
 	ring_was_full = false;
 	flow_resume_sending();
@@ -593,31 +619,38 @@ bool interface_waits_for_room(void)
 	return ring_was_full;
 }
 
-bool interface_poll(void)
+/* Returns how many frames there were. */
+static unsigned receive_batch(unsigned queue)
 {
 	struct packet *packets[RECEIVE_BATCH];
+	unsigned received = virtio_net_receive(queue, packets, RECEIVE_BATCH);
+
+	for (unsigned i = 0; i < received; i++) {
+		for (struct packet *part = packets[i]; part; part = part->next)
+			packet_state(part)->allocated = false;
+		packet_state(packets[i])->tried = 0;
+		packet_state(packets[i])->from_wire = true;
+		interface_receive(packets[i]);
+	}
+	return received;
+}
+
+bool interface_poll(void)
+{
 	unsigned received = 0;
 	bool worked, resumed = false;
 
-	if (has_queue) {
-		/* What applications and handlers of messages queued since the last pass. */
-		if (unkicked) {
-			unkicked = 0;
-			virtio_net_kick(own_queue);
-		}
-		received = virtio_net_receive(own_queue, packets, RECEIVE_BATCH);
-		for (unsigned i = 0; i < received; i++) {
-			for (struct packet *part = packets[i]; part; part = part->next)
-				packet_state(part)->allocated = false;
-			packet_state(packets[i])->tried = 0;
-			packet_state(packets[i])->from_wire = true;
-			interface_receive(packets[i]);
-		}
+	/* What applications and handlers of messages queued since the last pass. */
+	if (unkicked && own_queues) {
+		unkicked = 0;
+		virtio_net_kick(own_queue);
 	}
+	for (uint64_t left = own_queues; left; left &= left - 1)
+		received += receive_batch((unsigned)__builtin_ctzll(left));
 	if (unlikely(ring_was_full))
 		resumed = resume_sending();
 	worked = loopback_poll() || received || resumed;
-	if (has_queue && worked)
+	if (worked)
 		interface_reclaim();
 	return worked;
 }
@@ -626,16 +659,37 @@ bool interface_prepare_sleep(void)
 {
 	if (loopback_has_work())
 		return false;
-	if (!has_queue)
-		return true;
 	interface_reclaim();
-	return virtio_net_enable_interrupt(own_queue);
+	for (uint64_t left = own_queues; left; left &= left - 1)
+		if (!virtio_net_enable_interrupt((unsigned)__builtin_ctzll(left)))
+			return false;
+	return true;
 }
 
 void interface_awake(void)
 {
-	if (has_queue)
-		virtio_net_disable_interrupt(own_queue);
+	for (uint64_t left = own_queues; left; left &= left - 1)
+		virtio_net_disable_interrupt((unsigned)__builtin_ctzll(left));
+}
+
+/* ---- queues ---- */
+
+static void look_at_queues(void)
+{
+	own_queues = network_queues.of[this_core].owns;
+	own_queue = network_queues.of[this_core].sends_on;
+}
+
+bool interface_leave_queue(unsigned queue)
+{
+	look_at_queues();
+	return virtio_net_leave(queue);
+}
+
+void interface_take_queue(unsigned queue)
+{
+	virtio_net_take_over(queue);
+	look_at_queues();
 }
 
 static err_t ethernet_up(struct netif *netif)
@@ -668,8 +722,7 @@ void interface_init_core(void)
 	ip4_addr_t none = { 0 };
 	unsigned pairs = virtio_net_queue_pairs();
 
-	has_queue = this_core < pairs;
-	own_queue = this_core;
+	look_at_queues();
 	packets_held_max = pairs * virtio_net_receive_buffers() / ncores / 4;
 	netif_add(&loopback_interface, &address, &mask, &none, NULL, loopback_up, ip4_input);
 	netif_set_up(&loopback_interface);

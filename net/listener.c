@@ -11,7 +11,6 @@
 #include "net/ports.h"
 #include "net/shared.h"
 #include "net/socket_state.h"
-#include "sched/affinity.h"
 #include "smp/core.h"
 
 #include <ck_spinlock.h>
@@ -421,8 +420,7 @@ static void part_close_parcel(struct parcel *parcel)
 
 static bool has_part_on(const struct listener *listener, core_id_t core)
 {
-	return listener->all_cores ? core_is_online(core) && network_cores >> core & 1
-				   : core == listener->home;
+	return listener->all_cores ? core_is_online(core) : core == listener->home;
 }
 
 void listener_close(struct listener *listener)

@@ -5,7 +5,7 @@
 
 #include "lavra/types.h"
 
-/* Boot core, once, before virtio_net_init(), and after it every core (the boot core too), before it runs threads. */
+/* Boot core, once, before network_queues_init(), and after it every core (the boot core too), before it runs threads. */
 void network_start(void);
 void network_start_core(void);
 /* Thread context on the boot core, when all cores run: the address as `ip=` says, told to every

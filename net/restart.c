@@ -5,6 +5,7 @@
 #include "net/listener.h"
 #include "net/net.h"
 #include "net/ports.h"
+#include "net/queues.h"
 #include "net/shared.h"
 #include "smp/core.h"
 
@@ -14,8 +15,7 @@ void stack_restart(void)
 {
 	stack_generations[this_core]++;
 	ports_restart();
-	if (this_core < virtio_net_queue_pairs())
-		virtio_net_restart(this_core);
+	virtio_net_restart(network_queues.of[this_core].owns | network_queues.of[this_core].leaves);
 	net_init_core();
 	config_restart();
 	listeners_restart();

@@ -8,9 +8,9 @@
 #include "net/flow.h"
 #include "net/look.h"
 #include "net/packet_pbuf.h"
+#include "net/queues.h"
 #include "net/restart.h"
 #include "net/socket_state.h"
-#include "sched/affinity.h"
 #include "smp/core.h"
 #include "smp/window.h"
 
@@ -43,7 +43,7 @@ bool socket_may_move(struct socket *socket, core_id_t to)
 	return socket->type == SOCK_STREAM && tcp->state == TCP_SOCKET_CONNECTED && tcp->incoming &&
 	       !tcp->moved && !tcp->left && tcp->pcb && !tcp->peer_finished && !tcp->send_shut &&
 	       !tcp->receive_shut && !socket->error && flow_may_move(tcp->pcb) &&
-	       network_cores >> to & 1 && !has_its_share(to);
+	       network_queues.cores >> to & 1 && !has_its_share(to);
 }
 
 /* Receive buffers are counted where they are held. */

@@ -4,6 +4,7 @@
 #include "net/steering.h"
 
 #include "net/ports.h"
+#include "net/queues.h"
 #include "smp/core.h"
 
 #include "lwip/prot/dhcp.h"
@@ -22,27 +23,15 @@ static core_id_t pick(uint64_t mask, uint32_t hash)
 	return (core_id_t)__builtin_ctzll(mask);
 }
 
-/* The cores whose frames arrive at this core's queue: with fewer queues than cores a queue serves
- * every core whose number has the same remainder. */
-static uint64_t served_cores(void)
-{
-	unsigned pairs = virtio_net_queue_pairs();
-	uint64_t mask = 0;
-
-	if (pairs == 0 || pairs >= ncores)
-		return 1ull << this_core;
-	for (core_id_t core = this_core % pairs; core < ncores; core += pairs)
-		mask |= 1ull << core;
-	return mask;
-}
-
-/* `listeners` may take it: those whose queue this is first. */
+/* `listeners` may take it: first those whose frames come to this core, then those with connections. */
 static core_id_t steer_to_listener(uint64_t listeners, uint32_t hash)
 {
-	uint64_t near = listeners & served_cores();
+	uint64_t near = listeners & network_queues.of[this_core].serves;
 
 	if (near)
 		return pick(near, hash);
+	if (listeners & network_queues.cores)
+		return pick(listeners & network_queues.cores, hash);
 	return listeners ? pick(listeners, hash) : this_core;
 }
 

@@ -15,7 +15,7 @@ static int load[MAX_CORES] CACHE_ALIGNED;
 
 /* What the first thread may use, and all that inherit from it. */
 READ_MOSTLY uint64_t affinity_default = ~0ull;
-VISIBLE uint64_t network_cores = ~0ull;
+uint64_t network_cores = ~0ull;
 
 const char *affinity_parse(const char *text, uint64_t *mask)
 {
@@ -80,27 +80,23 @@ static const char *parse_isolate(const char *value)
 BOOT_OPTION(isolate, "isolate=LIST: cores for threads that ask for them by their affinity alone",
 	    parse_isolate);
 
-/* Queue pair i of the device is core i's. */
 static const char *parse_net(const char *value)
 {
-	uint64_t mask;
-	const char *wrong = affinity_parse(value, &mask);
-
-	if (wrong)
-		return wrong;
-	if (mask & (mask + 1))
-		return "must be core 0, or from core 0 on without a gap, such as 0-1";
-	network_cores = mask;
-	return NULL;
+	return affinity_parse(value, &network_cores);
 }
-BOOT_OPTION(net, "net=0-N: cores that have the network's queues and connections", parse_net);
+BOOT_OPTION(net, "net=LIST: cores that have the network's queues and connections, such as 0,2-3",
+	    parse_net);
 
 core_id_t network_core(void)
 {
-	unsigned count = network_cores == ~0ull ? MAX_CORES
-						: (unsigned)__builtin_ctzll(~network_cores);
+	uint64_t mask = network_cores & online_cores_mask();
+	unsigned skip;
 
-	return this_core % min(count, ncores);
+	if (mask >> this_core & 1)
+		return this_core;
+	for (skip = this_core % (unsigned)__builtin_popcountll(mask); skip; skip--)
+		mask &= mask - 1;
+	return (core_id_t)__builtin_ctzll(mask);
 }
 
 uint64_t online_cores_mask(void)

@@ -12,7 +12,8 @@ const char *affinity_parse(const char *text, uint64_t *mask);
 /* What the boot options `app=` and `isolate=` leave to threads that do not say; all cores without them. */
 extern uint64_t affinity_default;
 
-/* The cores that have a queue pair and connections: all, or core 0 to another one with the boot option `net=`. */
+/* The cores that have connections (net/queues.h): all, or those of the boot option `net=`; queues that move change
+ * them. */
 extern uint64_t network_cores;
 /* The one of these where this core's sockets are: itself if it is one. */
 core_id_t network_core(void);

@@ -34,13 +34,15 @@ _Static_assert(sizeof(struct monitor_header) <= NAMES_OFFSET, "the header fits")
 _Static_assert(sizeof(names) <= BLOCKS_OFFSET - NAMES_OFFSET, "the names fit");
 #define COMMAND_OFFSET(cores) align_up(BLOCKS_OFFSET + (cores)*STRIDE, PAGE_SIZE)
 #define THREADS_OFFSET(cores) (COMMAND_OFFSET(cores) + PAGE_SIZE)
-#define TRACE_OFFSET(cores)                                                                        \
+#define QUEUES_OFFSET(cores)                                                                       \
 	align_up(THREADS_OFFSET(cores) + sizeof(struct monitor_threads), PAGE_SIZE)
+#define TRACE_OFFSET(cores) (QUEUES_OFFSET(cores) + PAGE_SIZE)
 #define SIZE(cores) (TRACE_OFFSET(cores) + (cores) * sizeof(struct trace_ring))
 _Static_assert(SIZE(MAX_CORES) <= MONITOR_FILE_SIZE, "the file is large enough");
 
 struct monitor_command *monitor_command;
 struct monitor_threads *monitor_threads;
+struct monitor_queues *monitor_queues;
 
 uint64_t monitor_size(void)
 {
@@ -72,10 +74,13 @@ int monitor_attach(void *memory, uint64_t size)
 		   sizeof(struct monitor_command));
 	add_region(header, MONITOR_REGION_THREADS, 1, THREADS_OFFSET(ncores),
 		   sizeof(struct monitor_threads));
+	add_region(header, MONITOR_REGION_QUEUES, 1, QUEUES_OFFSET(ncores),
+		   sizeof(struct monitor_queues));
 	add_region(header, MONITOR_REGION_TRACE, ncores, TRACE_OFFSET(ncores),
 		   sizeof(struct trace_ring));
 	monitor_command = (void *)((char *)memory + COMMAND_OFFSET(ncores));
 	monitor_threads = (void *)((char *)memory + THREADS_OFFSET(ncores));
+	monitor_queues = (void *)((char *)memory + QUEUES_OFFSET(ncores));
 	trace_init((void *)((char *)memory + TRACE_OFFSET(ncores)));
 	/* Release: who sees it sees the rest, in the guest and outside. */
 	__atomic_store_n(&header->magic, MONITOR_MAGIC, __ATOMIC_RELEASE);

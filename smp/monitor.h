@@ -23,10 +23,11 @@ int monitor_attach(void *memory, uint64_t size);
 /* How much of it is used. After smp_start(). */
 uint64_t monitor_size(void);
 
-/* What the host asks for, and where threads are listed for it; NULL without such memory. Set by
+/* What the host asks for, and where threads and queues are listed for it; NULL without such memory. Set by
  * monitor_attach(). */
 extern struct monitor_command *monitor_command;
 extern struct monitor_threads *monitor_threads;
+extern struct monitor_queues *monitor_queues;
 
 /* Publish this core's counters. Owning core, at a safe point. */
 void monitor_publish(uint64_t now_ns);

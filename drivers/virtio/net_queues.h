@@ -36,8 +36,8 @@ _Static_assert(sizeof(struct net_header) == NET_HEADER_SIZE, "VIRTIO 1.2, 5.1.6"
 /* Make queue pair `pair`: rings and `npackets` receive buffers (of which at most half are in the
  * ring). 0 or a negative errno, with nothing left behind. Boot core; the device has no buffers
  * yet. */
-int receive_queue_create(unsigned pair, struct virtio_device *device, unsigned index,
-			 unsigned npackets, unsigned vector);
+int receive_queue_create(unsigned pair, core_id_t owner, struct virtio_device *device,
+			 unsigned index, unsigned npackets, unsigned vector);
 int transmit_queue_create(unsigned pair, struct virtio_device *device, unsigned index,
 			  unsigned max_size);
 /* Free what create made; nothing if it made nothing. The device has been reset. */
@@ -46,6 +46,8 @@ void transmit_queue_destroy(unsigned pair);
 
 /* Nobody waits any more for what is being sent. Owning core. */
 void transmit_queue_restart(unsigned pair);
+/* Tell the device of all that is queued. Has it read what somebody waits for? Owning core. */
+bool transmit_queue_is_idle(unsigned pair);
 
 /* The device runs: give it receive buffers. Boot core, before the queue's core polls. */
 void receive_queue_start(unsigned pair);

@@ -17,6 +17,7 @@
 #include "lavra/counters.h"
 #include "mm/frame.h"
 #include "mm/object.h"
+#include "net/shared.h"
 #include "smp/core.h"
 
 #include <ck_stack.h>
@@ -55,6 +56,9 @@ struct receive_queue {
 } CACHE_ALIGNED;
 
 static READ_MOSTLY struct receive_queue *queues[MAX_CORES]; /* by pair */
+/* By pair; PACKET_NOBODY while it changes. Written by who leaves and takes over: others never see themselves. */
+static SHARED uint8_t owners[MAX_CORES] CACHE_ALIGNED;
+_Static_assert(MAX_CORES <= PACKET_NOBODY, "a core is a byte");
 
 static struct receive_buffer *buffer_of(struct packet *packet)
 {
@@ -64,6 +68,7 @@ static struct receive_buffer *buffer_of(struct packet *packet)
 static void put_free(struct receive_queue *rq, struct packet *packet)
 {
 	packet->next = rq->free;
+	packet->holder = (uint8_t)this_core;
 	rq->free = packet;
 	rq->nfree++;
 }
@@ -75,10 +80,8 @@ static __attribute__((noinline)) void collect_returned(struct receive_queue *rq)
 
 	while (entry) {
 		ck_stack_entry_t *next = entry->next;
-		struct packet *packet = (struct packet *)entry;
 
-		packet->away = false;
-		put_free(rq, packet);
+		put_free(rq, (struct packet *)entry);
 		entry = next;
 	}
 }
@@ -289,6 +292,7 @@ static void release_elsewhere(struct packet *packet)
 	while (packet) {
 		struct packet *next = packet->next;
 
+		packet->holder = PACKET_NOBODY;
 		ck_stack_push_upmc(&rq->returned, (ck_stack_entry_t *)packet);
 		packet = next;
 	}
@@ -298,7 +302,7 @@ void packet_release(struct packet *packet)
 {
 	struct receive_queue *rq;
 
-	if (unlikely(packet->home_queue != this_core)) {
+	if (unlikely(owners[packet->home_queue] != this_core)) {
 		release_elsewhere(packet);
 		return;
 	}
@@ -348,14 +352,25 @@ static int fill_pool(struct receive_queue *rq, unsigned pair, unsigned npackets)
 	return 0;
 }
 
-int receive_queue_create(unsigned pair, struct virtio_device *device, unsigned index,
-			 unsigned npackets, unsigned vector)
+/* Whoever has the queue holds what is free, and what the device has. */
+static void hold_own(struct receive_queue *rq, uint8_t holder)
+{
+	for (struct packet *packet = rq->free; packet; packet = packet->next)
+		packet->holder = holder;
+	for (unsigned i = 0; i < rq->vq.size; i++)
+		if (rq->packets[i])
+			rq->packets[i]->holder = holder;
+}
+
+int receive_queue_create(unsigned pair, core_id_t owner, struct virtio_device *device,
+			 unsigned index, unsigned npackets, unsigned vector)
 {
 	struct receive_queue *rq = object_alloc_zeroed(sizeof(*rq));
 	struct virtqueue *vq;
 	int error;
 
 	queues[pair] = rq;
+	owners[pair] = (uint8_t)owner;
 	if (rq == NULL)
 		return -ENOMEM;
 	vq = &rq->vq;
@@ -369,6 +384,7 @@ int receive_queue_create(unsigned pair, struct virtio_device *device, unsigned i
 	error = rq->packets ? fill_pool(rq, pair, npackets) : -ENOMEM;
 	if (error)
 		return error; /* the device knows the rings: freed when it has been reset */
+	hold_own(rq, owners[pair]);
 	rq->has_vector = vector != VIRTIO_NO_VECTOR;
 	rq->mergeable = device->features & NET_F_MRG_RXBUF;
 	rq->reserve = vq->size / 4;
@@ -389,22 +405,64 @@ static bool is_in_ring(const struct receive_queue *rq, const struct packet *pack
 	return false;
 }
 
-static void receive_restart(struct receive_queue *rq)
+/* Do for each packet that this core holds of the queue's. */
+static void for_each_held(struct receive_queue *rq,
+			  void (*act)(struct receive_queue *, struct packet *))
+{
+	for (struct receive_buffer *page = rq->pages; page; page = page->next_page)
+		for (unsigned i = 0; i < PAGE_SIZE / PACKET_SIZE; i++)
+			if (__atomic_load_n(&page[i].packet.holder, __ATOMIC_RELAXED) == this_core)
+				act(rq, &page[i].packet);
+}
+
+static void free_unless_in_ring(struct receive_queue *rq, struct packet *packet)
+{
+	if (!is_in_ring(rq, packet))
+		put_free(rq, packet);
+}
+
+static void restart_own(struct receive_queue *rq)
 {
 	rq->free = NULL;
 	rq->nfree = 0;
-	for (struct receive_buffer *page = rq->pages; page; page = page->next_page)
-		for (unsigned i = 0; i < PAGE_SIZE / PACKET_SIZE; i++)
-			if (!page[i].packet.away && !is_in_ring(rq, &page[i].packet))
-				put_free(rq, &page[i].packet);
+	for_each_held(rq, free_unless_in_ring);
 	if (!rq->vq.stopped)
 		refill(rq);
 }
 
-void virtio_net_restart(unsigned queue)
+static void send_home(struct receive_queue *rq, struct packet *packet)
 {
-	receive_restart(queues[queue]);
-	transmit_queue_restart(queue);
+	packet->next = NULL; /* its parts are held here, too, and found by themselves */
+	packet_release(packet);
+}
+
+void virtio_net_restart(uint64_t own)
+{
+	for (unsigned queue = 0; queue < virtio_net_queue_pairs(); queue++) {
+		if (own >> queue & 1) {
+			if (owners[queue] != this_core) /* failed on the way */
+				virtio_net_take_over(queue);
+			restart_own(queues[queue]);
+			transmit_queue_restart(queue);
+		} else {
+			for_each_held(queues[queue], send_home);
+		}
+	}
+}
+
+bool virtio_net_leave(unsigned queue)
+{
+	if (!transmit_queue_is_idle(queue))
+		return false;
+	owners[queue] = PACKET_NOBODY;
+	hold_own(queues[queue], PACKET_NOBODY);
+	return true;
+}
+
+void virtio_net_take_over(unsigned queue)
+{
+	hold_own(queues[queue], (uint8_t)this_core);
+	owners[queue] = (uint8_t)this_core;
 }
 
 void receive_queue_start(unsigned pair)

@@ -283,6 +283,18 @@ void virtio_net_reclaim(unsigned queue)
 	reclaim(queues[queue]);
 }
 
+bool transmit_queue_is_idle(unsigned pair)
+{
+	const struct transmit_queue *tq = queues[pair];
+
+	virtio_net_kick(pair);
+	virtio_net_reclaim(pair);
+	for (unsigned i = 0; i < tq->vq.size; i++)
+		if (tq->transmissions[i].ndescriptors && tq->transmissions[i].done)
+			return tq->vq.stopped; /* then they are never called */
+	return true;
+}
+
 int transmit_queue_create(unsigned pair, struct virtio_device *device, unsigned index,
 			  unsigned max_size)
 {

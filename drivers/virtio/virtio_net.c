@@ -9,7 +9,6 @@
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/frame.h"
-#include "sched/affinity.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 
@@ -55,6 +54,9 @@ static VISIBLE bool offloads_tx_checksum, offloads_rx_checksum;
 static VISIBLE uint8_t mac[6];
 
 static READ_MOSTLY struct virtio_device *network_device;
+
+/* A vector on each core that has had a queue, for all that it has; `address` is 0 without one. */
+static struct msi_message vectors[MAX_CORES];
 
 void virtio_net_notify(unsigned queue)
 {
@@ -152,14 +154,15 @@ static int read_max_pairs(struct virtio_device *device, unsigned *max_pairs)
 	return 0;
 }
 
-/* A pair for each core, as far as the device has pairs and vectors: a queue without a vector keeps
+/* A pair for each owner, as far as the device has pairs and vectors: a queue without a vector keeps
  * its core from sleeping, so rather fewer queues, from which frames are handed on. */
-static unsigned choose_pairs(struct virtio_device *device, unsigned max_pairs)
+static unsigned choose_pairs(struct virtio_device *device, const core_id_t *owners, unsigned count,
+			     unsigned max_pairs)
 {
-	unsigned n = min(min(ncores, max_pairs), (unsigned)__builtin_popcountll(network_cores));
+	unsigned n = min(count, max_pairs);
 
 	if (device->nvectors == 0) {
-		kprintf("virtio-net: no MSI-X: core 0 polls and never sleeps\n");
+		kprintf("virtio-net: no MSI-X: core %u polls and never sleeps\n", owners[0]);
 		return 1;
 	}
 	if (device->nvectors < n) {
@@ -170,30 +173,42 @@ static unsigned choose_pairs(struct virtio_device *device, unsigned max_pairs)
 	return n;
 }
 
-/* Of a receive queue, on its core. */
+/* Of the receive queues of this core. */
 static void receive_interrupt(void *unused)
 {
 	counters.interrupts++;
 	poll_wanted = true;
 }
 
-static unsigned allocate_vector(struct virtio_device *device, unsigned pair)
+int virtio_net_prepare_interrupt(core_id_t core)
 {
-	struct msi_message message;
+	return vectors[core].address ? 0
+				     : irq_allocate(core, receive_interrupt, NULL, &vectors[core]);
+}
 
+void virtio_net_direct_interrupt(unsigned queue, core_id_t core)
+{
+	if (network_device->nvectors)
+		network_device->transport->set_vector(network_device, queue, &vectors[core]);
+}
+
+/* A pair's entry in the device's table of vectors. */
+static unsigned choose_vector(struct virtio_device *device, unsigned pair, core_id_t owner)
+{
 	if (device->nvectors == 0)
 		return VIRTIO_NO_VECTOR;
-	if (irq_allocate(pair, receive_interrupt, NULL, &message) != 0) {
-		kprintf("virtio-net: core %u has no interrupt vector left: it polls\n", pair);
+	if (virtio_net_prepare_interrupt(owner) != 0) {
+		kprintf("virtio-net: core %u has no interrupt vector left: it polls\n", owner);
 		return VIRTIO_NO_VECTOR;
 	}
-	device->transport->set_vector(device, pair, &message);
+	virtio_net_direct_interrupt(pair, owner);
 	return pair;
 }
 
 /* Receive queue i has index 2i, transmit queue i 2i + 1, the control queue comes behind all that
  * the device has, used or not; VIRTIO 1.2, 5.1.2. *begun counts those that may hold memory. */
-static int create_queues(struct virtio_device *device, unsigned n, unsigned *begun)
+static int create_queues(struct virtio_device *device, const core_id_t *owners, unsigned n,
+			 unsigned *begun)
 {
 	unsigned npackets = frame_total() / MEMORY_SHARE * PACKETS_PER_PAGE / n;
 
@@ -203,8 +218,8 @@ static int create_queues(struct virtio_device *device, unsigned n, unsigned *beg
 		int error;
 
 		++*begun;
-		error =
-		    receive_queue_create(i, device, 2 * i, npackets, allocate_vector(device, i));
+		error = receive_queue_create(i, owners[i], device, 2 * i, npackets,
+					     choose_vector(device, i, owners[i]));
 		if (error == 0) {
 			++*begun;
 			error = transmit_queue_create(i, device, 2 * i + 1, npackets / 2);
@@ -264,7 +279,7 @@ static void give_up(struct virtio_device *device, struct virtqueue *control, uns
 	virtqueue_destroy(control);
 }
 
-int virtio_net_init(void)
+int virtio_net_init(const core_id_t *owners, unsigned count)
 {
 	struct virtqueue control = { 0 }; /* used once; its memory stays, the device knows it */
 	struct virtio_device *device;
@@ -286,10 +301,10 @@ int virtio_net_init(void)
 	if (error == 0)
 		error = read_max_pairs(device, &max_pairs);
 	if (error == 0) {
-		n = choose_pairs(device, max_pairs);
-		error = create_queues(device, n, &begun);
+		n = choose_pairs(device, owners, count, max_pairs);
+		network_device = device;
+		error = create_queues(device, owners, n, &begun);
 	}
-	network_device = device;
 	if (error == 0)
 		error = start(device, &control, n, max_pairs);
 	if (error) {

@@ -1,8 +1,8 @@
 /*
- * virtio-net: the network device, one receive/transmit queue pair per core.
+ * virtio-net: the network device and its receive/transmit queue pairs, each of which a core owns.
  *
- * Queue pair i belongs to core i (i < virtio_net_queue_pairs()); only that core calls
- * the functions that take a queue. Everything the device writes is distrusted: a ring
+ * Only the owner calls the functions that take a queue, and a pair may get another owner
+ * (virtio_net_leave()). Everything the device writes is distrusted: a ring
  * entry that cannot be true stops that queue with one message, and is never followed.
  * Facts: Virtual I/O Device (VIRTIO) 1.2.
  */
@@ -18,10 +18,14 @@ struct packet {
 	uint32_t len; /* of this part */
 	uint32_t total_len; /* of the frame (in the first part) */
 	uint16_t home_queue; /* whose buffer it is */
-	bool away; /* another core has it; the stack's to set, cleared when it is back */
+	uint8_t
+	    holder; /* core that has it, or PACKET_NOBODY: the stack's to set when it passes it on */
 	bool checksum_valid; /* the device vouches for the TCP/UDP checksum, or it is partial */
 	uint64_t stack_private[8]; /* the network stack's: a pbuf lives here */
 };
+
+/* On its way between cores. */
+#define PACKET_NOBODY 0xff
 
 struct tx_segment {
 	/* Direct map or image: physically contiguous memory with one address on all cores. */
@@ -35,10 +39,10 @@ struct tx_offload {
 	uint16_t checksum_offset; /* from checksum_start */
 };
 
-/* Find the first virtio-net device and bring it up with min(ncores, offered) queue pairs.
- * Returns 0, -ENODEV when there is none, or another negative errno after saying why. Boot core,
- * after smp_start(). */
-int virtio_net_init(void);
+/* Find the first virtio-net device and bring it up with a queue pair for each of `count` cores, the first of
+ * which owns the first, or as many as it offers. Returns 0, -ENODEV when there is none, or another negative
+ * errno after saying why. Boot core, after smp_start(). */
+int virtio_net_init(const core_id_t *owners, unsigned count);
 
 unsigned virtio_net_queue_pairs(void); /* 0: no device */
 const uint8_t *virtio_net_mac(void); /* 6 bytes */
@@ -47,9 +51,24 @@ unsigned virtio_net_receive_buffers(void); /* of each queue pair */
 bool virtio_net_offloads_tx_checksum(void);
 bool virtio_net_offloads_rx_checksum(void);
 
-/* Whoever had packets of the queue's and waited for frames to be sent has forgotten them, but for packets that
- * are on their way to other cores (`away`). Owning core. */
-void virtio_net_restart(unsigned queue);
+/* This core's stack has forgotten all packets that it held, and that it waited for frames to be sent: those of
+ * the queues in the mask `own` are free again, others go back to their queues. `own` are this core's, also one
+ * that it was about to leave or to take over. */
+void virtio_net_restart(uint64_t own);
+
+/*
+ * A pair changes its owner in three steps: the owner has stopped sending on it and leaves it; its interrupt is
+ * sent to the next; who takes it over. Between them frames wait in the ring. Packets that the former owner holds
+ * come back from there as from any other core.
+ */
+/* False: the device still reads what somebody waits for; try again soon. Owning core. */
+bool virtio_net_leave(unsigned queue);
+/* Make ready for interrupts of queues on `core`. 0, -ENOSPC or -ENOMEM: it cannot have any. One caller at a time. */
+int virtio_net_prepare_interrupt(core_id_t core);
+/* The queue's interrupts go to `core`, which was made ready. One caller at a time. */
+void virtio_net_direct_interrupt(unsigned queue, core_id_t core);
+/* This core owns it, from now on. */
+void virtio_net_take_over(unsigned queue);
 
 /* Take up to `max` received frames. Refills the ring. Returns how many. */
 unsigned virtio_net_receive(unsigned queue, struct packet **packets, unsigned max);

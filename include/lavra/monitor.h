@@ -25,6 +25,7 @@ enum monitor_region_kind {
 	MONITOR_REGION_COMMAND = 3, /* one struct monitor_command */
 	MONITOR_REGION_TRACE = 4, /* struct trace_ring (lavra/trace.h), one for each core */
 	MONITOR_REGION_THREADS = 5, /* one struct monitor_threads */
+	MONITOR_REGION_QUEUES = 6, /* one struct monitor_queues */
 };
 
 struct monitor_region {
@@ -79,9 +80,10 @@ struct monitor_command {
 
 enum monitor_command_kind {
 	MONITOR_TRACE = 1, /* on (1) or off (0) */
-	MONITOR_LIST_THREADS = 2, /* fill MONITOR_REGION_THREADS */
+	MONITOR_LIST_THREADS = 2, /* fill MONITOR_REGION_THREADS and MONITOR_REGION_QUEUES */
 	MONITOR_SET_AFFINITY = 3, /* thread, mask of cores */
 	MONITOR_SET_IDLE = 4, /* mask of cores, enum monitor_idle */
+	MONITOR_MOVE_QUEUE = 5, /* queue pair, core */
 };
 
 /* What a core does that has no work. */
@@ -103,4 +105,11 @@ struct monitor_threads {
 	uint32_t reserved;
 	uint8_t idle[MONITOR_CORES_MAX]; /* enum monitor_idle, of each core */
 	struct monitor_thread threads[MONITOR_THREADS_MAX];
+};
+
+/* The queue pairs of the network device. */
+struct monitor_queues {
+	uint32_t count; /* 0: there is no network */
+	uint32_t reserved;
+	uint8_t cores[MONITOR_CORES_MAX]; /* whose each is */
 };

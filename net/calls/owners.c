@@ -8,6 +8,7 @@
 #include "lavra/console.h"
 #include "net/calls/entries.h"
 #include "net/calls/restart.h"
+#include "net/calls/queues.h"
 #include "net/exchange.h"
 #include "net/socket_move.h"
 #include "smp/core.h"
@@ -109,9 +110,9 @@ void network_attend(void)
 
 	network_exchange.kicks = 0;
 	if (kicks & 1)
-		virtio_net_notify(2 * this_core);
+		virtio_net_notify(2 * queue_map.of[this_core].sends_on);
 	if (kicks & 2)
-		virtio_net_notify(2 * this_core + 1);
+		virtio_net_notify(2 * queue_map.of[this_core].sends_on + 1);
 	network_exchange.nevents = 0;
 	if (unlikely(nevents > EXCHANGE_EVENTS_MAX)) {
 		owners_tell_all();

@@ -9,6 +9,7 @@
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "net/calls/entries.h"
+#include "net/calls/queues.h"
 #include "net/domain/poll.h"
 #include "smp/core.h"
 
@@ -48,9 +49,11 @@ void network_begin_anew(void)
 	counters.network_restarts++;
 	network_restart_core();
 	/* What was queued when it failed, the device may not have been told of. */
-	if (this_core < virtio_net_queue_pairs()) {
-		virtio_net_notify(2 * this_core);
-		virtio_net_notify(2 * this_core + 1);
+	for (uint64_t left = queue_map.of[this_core].owns; left; left &= left - 1) {
+		unsigned queue = (unsigned)__builtin_ctzll(left);
+
+		virtio_net_notify(2 * queue);
+		virtio_net_notify(2 * queue + 1);
 	}
 	if (arch_network_is_down())
 		return;

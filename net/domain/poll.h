@@ -7,7 +7,7 @@
 
 struct counters;
 
-/* At boot, with the kernel's rights: once on the boot core, before virtio_net_init(); then on every core,
+/* At boot, with the kernel's rights: once on the boot core, before network_queues_init(); then on every core,
  * before it runs threads: lwIP in its window, interfaces, the flow table. */
 void network_init(void);
 void network_init_core(void);

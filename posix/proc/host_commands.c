@@ -2,7 +2,9 @@
 
 #include "arch/arch.h"
 #include "lavra/console.h"
+#include "drivers/virtio/virtio_net.h"
 #include "lavra/monitor.h"
+#include "net/calls/queues.h"
 #include "posix/syscall.h"
 #include "sched/affinity.h"
 #include "sched/thread.h"
@@ -39,12 +41,20 @@ static void list_thread(struct thread *thread, void *unused)
 	memcpy(to->name, thread->name, sizeof(to->name) - 1);
 }
 
+static void list_queues(void)
+{
+	monitor_queues->count = virtio_net_queue_pairs();
+	for (unsigned queue = 0; queue < virtio_net_queue_pairs(); queue++)
+		monitor_queues->cores[queue] = (uint8_t)queue_map.owners[queue];
+}
+
 static long list_threads(void)
 {
 	monitor_threads->count = 0;
 	for (core_id_t core = 0; core < ncores; core++)
 		monitor_threads->idle[core] = (uint8_t)core_idle_mode(core);
 	thread_for_each(list_thread, NULL);
+	list_queues();
 	return 0;
 }
 
@@ -81,6 +91,10 @@ static long obey(const struct monitor_command *command)
 		return thread_set_affinity((int)arguments[0], arguments[1]);
 	case MONITOR_SET_IDLE:
 		return set_idle(arguments[0], arguments[1]);
+	case MONITOR_MOVE_QUEUE:
+		if (arguments[0] >= MAX_CORES || arguments[1] >= MAX_CORES)
+			return -EINVAL;
+		return network_queue_move((unsigned)arguments[0], (core_id_t)arguments[1]);
 	}
 	return -ENOSYS;
 }

@@ -13,6 +13,7 @@
 #include "mm/frame.h"
 #include "mm/mm.h"
 #include "net/net.h"
+#include "net/calls/queues.h"
 #include "posix/fs/archive.h"
 #include "posix/fs/fs.h"
 #include "posix/proc/host_commands.h"
@@ -83,7 +84,7 @@ void lavra_main(const struct boot_info *info)
 	sched_init_core();
 
 	network_start();
-	virtio_net_init();
+	network_queues_init();
 	ivshmem_init();
 	network_start_core();
 	thread_calls_init();

@@ -193,7 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	model.memory_pages = 512; /* 64 packets: the stack can hold them all */
 	if (next_byte() & 1)
 		model.features &= ~VIRTIO_F_EVENT_IDX;
-	check(virtio_net_init() == 0);
+	check(virtio_net_init((const core_id_t[]){ 0, 1, 2, 3 }, ncores) == 0);
 
 	bool honest =
 	    true; /* from the first lie on, the model's own rings cannot be trusted either */

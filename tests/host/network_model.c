@@ -5,6 +5,7 @@
 
 #include "arch/arch.h"
 #include "drivers/virtio/virtio_net.h"
+#include "net/queues.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/frame.h"
@@ -232,7 +233,14 @@ bool virtio_net_offloads_rx_checksum(void)
 
 void virtio_net_kick(unsigned queue) {}
 
-void virtio_net_restart(unsigned queue) {}
+void virtio_net_restart(uint64_t own) {}
+
+bool virtio_net_leave(unsigned queue)
+{
+	return true;
+}
+
+void virtio_net_take_over(unsigned queue) {}
 
 bool virtio_net_enable_interrupt(unsigned queue)
 {
@@ -498,6 +506,10 @@ void model_run(unsigned ms)
 void model_start_unconfigured(unsigned queue_pairs)
 {
 	model.queue_pairs = queue_pairs;
+	/* Core 0 has the first, and whoever else there may be has none. */
+	network_queues.cores = ~0ull;
+	network_queues.of[0].owns = queue_pairs ? 1 : 0;
+	network_queues.of[0].serves = 1;
 	cores[0].online = true;
 	net_init();
 	net_init_core();

@@ -5,6 +5,7 @@
 #include "arch/arch.h"
 #include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
+#include "net/queues.h"
 #include "smp/core.h"
 
 #include <pthread.h>
@@ -19,6 +20,7 @@ WEAK unsigned ncores = 1;
 WEAK struct core cores[MAX_CORES];
 WEAK CORE_LOCAL core_id_t this_core;
 WEAK uint64_t network_cores = ~0ull; /* sched/affinity.h */
+WEAK struct queue_map network_queues = { .cores = ~0ull };
 WEAK uint64_t process_signal_pending; /* sched/thread.h: nobody sends signals here */
 
 /* Threads of a test have no protection keys. */

@@ -3,6 +3,7 @@
  * links: net/steering.c net/ports.c
  */
 #include "net/ports.h"
+#include "net/queues.h"
 #include "net/steering.h"
 
 #include "arch/arch.h"
@@ -23,15 +24,9 @@
 
 #define PORT(number) __builtin_bswap16(number)
 
-static unsigned queue_pairs;
 static uint64_t cores_that_may_have_it;
 static struct flow *known;
 static unsigned recycled;
-
-unsigned virtio_net_queue_pairs(void)
-{
-	return queue_pairs;
-}
 
 static struct flow *buckets[FLOW_BUCKETS];
 struct flow **flow_table = buckets;
@@ -80,8 +75,11 @@ void epoch_defer(struct deferred *deferred, void (*release)(struct deferred *))
 static void machine(unsigned cores_wanted, unsigned pairs, core_id_t core)
 {
 	ncores = cores_wanted;
-	queue_pairs = pairs;
 	this_core = core;
+	for (core_id_t i = 0; i < cores_wanted; i++)
+		network_queues.of[i].serves = 1ull << i;
+	for (core_id_t i = pairs; i < cores_wanted; i++)
+		network_queues.of[i % pairs].serves |= 1ull << i;
 	known = NULL;
 	cores_that_may_have_it = 0;
 	recycled = 0;

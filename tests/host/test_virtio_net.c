@@ -25,6 +25,14 @@
 static uint8_t frame[16384];
 static struct packet *packets[64];
 
+/* Queue i is core i's. */
+static int bring_up(void)
+{
+	static const core_id_t owners[] = { 0, 1, 2, 3 };
+
+	return virtio_net_init(owners, ncores);
+}
+
 static int setup(void **state)
 {
 	model_reset();
@@ -36,7 +44,7 @@ static int setup(void **state)
 static int start(void **state)
 {
 	setup(state);
-	return virtio_net_init();
+	return bring_up();
 }
 
 static int finish(void **state)
@@ -57,7 +65,7 @@ static void starts_in_the_order_of_the_standard(void **state)
 {
 	const uint8_t expected[] = { 0, 1, 1 | 2, 1 | 2 | 8, 1 | 2 | 8 | 4 };
 
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	assert_int_equal(model.nstatuses, sizeof(expected));
 	assert_memory_equal(model.statuses, expected, sizeof(expected));
 	assert_int_equal(model.accepted, model.features);
@@ -75,7 +83,7 @@ static void starts_in_the_order_of_the_standard(void **state)
 static void finds_the_control_queue_behind_unused_pairs(void **state)
 {
 	model.max_pairs = 4;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	assert_true(model.queues[8].enabled);
 	assert_false(model.queues[4].enabled);
 	assert_int_equal(model.pairs, 2);
@@ -84,7 +92,7 @@ static void finds_the_control_queue_behind_unused_pairs(void **state)
 static void one_core_needs_no_control_queue(void **state)
 {
 	ncores = 1;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	assert_int_equal(virtio_net_queue_pairs(), 1);
 	assert_int_equal(model.accepted & (NET_F_MQ | NET_F_CTRL_VQ), 0);
 	assert_false(model.queues[4].enabled);
@@ -93,14 +101,14 @@ static void one_core_needs_no_control_queue(void **state)
 static void fewer_vectors_mean_fewer_pairs(void **state)
 {
 	model.nvectors = 1;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	assert_int_equal(virtio_net_queue_pairs(), 1);
 }
 
 static void without_vectors_the_core_never_sleeps(void **state)
 {
 	model.nvectors = 0;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	assert_int_equal(model.queues[0].vector, VIRTIO_NO_VECTOR);
 	assert_false(virtio_net_enable_interrupt(0));
 }
@@ -108,19 +116,19 @@ static void without_vectors_the_core_never_sleeps(void **state)
 static void a_refused_pair_count_leaves_one_pair(void **state)
 {
 	model.refuses_pairs = true;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	assert_int_equal(virtio_net_queue_pairs(), 1);
 }
 
 static void no_device_is_an_answer(void **state)
 {
 	model.absent = true;
-	assert_int_equal(virtio_net_init(), -ENODEV);
+	assert_int_equal(bring_up(), -ENODEV);
 }
 
 static void fails_with(int error)
 {
-	assert_int_equal(virtio_net_init(), error);
+	assert_int_equal(bring_up(), error);
 	assert_true(model.status & VIRTIO_STATUS_FAILED);
 	assert_int_equal(model.statuses[model.nstatuses - 2], 0);
 	assert_int_equal(model.allocations, 0);
@@ -161,7 +169,7 @@ static void refuses_tiny_rings(void **state)
 static void gives_up_on_a_silent_control_queue(void **state)
 {
 	model.ignores_control = true;
-	assert_int_equal(virtio_net_init(), -EIO);
+	assert_int_equal(bring_up(), -EIO);
 	assert_true(model.status & VIRTIO_STATUS_FAILED);
 	assert_int_equal(model.allocations, 1); /* the command that may still be answered */
 }
@@ -171,7 +179,7 @@ static void keeps_the_memory_of_a_device_that_does_not_reset(void **state)
 {
 	model.never_resets = true;
 	model.status = 0x55;
-	assert_int_equal(virtio_net_init(), -EIO);
+	assert_int_equal(bring_up(), -EIO);
 }
 
 static void bears_every_failing_allocation(void **state)
@@ -181,7 +189,7 @@ static void bears_every_failing_allocation(void **state)
 	for (unsigned n = 1;; n++) {
 		model_reset();
 		model.failing_allocation = n;
-		if (virtio_net_init() == 0)
+		if (bring_up() == 0)
 			break;
 		failed++;
 		assert_int_equal(model.allocations, 0);
@@ -192,7 +200,7 @@ static void bears_every_failing_allocation(void **state)
 static void small_memory_means_small_rings(void **state)
 {
 	model.memory_pages = 2048; /* 8 MiB: 64 packets a pair at most */
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	assert_int_equal(model.queues[0].size, 64);
 	assert_int_equal(model.queues[1].size, 64);
 }
@@ -275,7 +283,7 @@ static void puts_large_frames_together(void **state)
 static void ignores_the_part_count_of_devices_without_parts(void **state)
 {
 	model.features &= ~NET_F_MRG_RXBUF;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	for (unsigned i = 0; i < 1000; i++) {
 		assert_true(model_receive(0, frame, 100, 0));
 		assert_true(model_receive(0, frame, 200, 0));
@@ -446,7 +454,7 @@ static void interrupts_only_while_enabled(void **state)
 static void interrupts_only_while_enabled_without_event_index(void **state)
 {
 	model.features &= ~VIRTIO_F_EVENT_IDX;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	interrupts_only_while_enabled(state);
 }
 
@@ -481,7 +489,7 @@ static void respects_the_no_notify_flag_without_event_index(void **state)
 	struct tx_segment segment = { frame, 60 };
 
 	model.features &= ~VIRTIO_F_EVENT_IDX;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(bring_up(), 0);
 	model_transmit_queue(0)->used->flags = USED_NO_NOTIFY;
 	virtio_net_send(0, &segment, 1, NULL, NULL, NULL);
 	virtio_net_kick(0);
@@ -711,6 +719,61 @@ static void does_not_follow_descriptors(void **state)
 #define SETUP(test) cmocka_unit_test_setup_teardown(test, setup, finish)
 #define RUN(test) cmocka_unit_test_setup_teardown(test, start, finish)
 
+/* A pair goes to another core while the first one holds a packet of it. */
+static void a_queue_changes_its_owner(void **state)
+{
+	struct packet *held, *other;
+	unsigned before;
+
+	assert_int_equal(model_receive(0, frame, 100, 0), 1);
+	held = receive_one(0);
+	assert_int_equal(held->holder, 0);
+	assert_true(virtio_net_leave(0));
+	this_core = 1;
+	virtio_net_direct_interrupt(0, 1);
+	virtio_net_take_over(0);
+	assert_int_equal(model_receive(0, frame, 200, 0), 1);
+	other = receive_one(0);
+	assert_int_equal(other->holder, 1);
+	assert_ptr_not_equal(other, held);
+	packet_release(other);
+	/* What the former owner has forgotten comes back, and what it has not got does not. */
+	this_core = 0;
+	virtio_net_restart(0);
+	assert_int_equal(held->holder, PACKET_NOBODY);
+	assert_int_equal(other->holder, 1);
+	virtio_net_restart(0);
+	this_core = 1;
+	before = model.allocations;
+	for (unsigned i = 0; i < 5000; i++) {
+		assert_int_equal(model_receive(0, frame, 100, 0), 1);
+		packet_release(receive_one(0));
+	}
+	assert_int_equal(held->holder, 1);
+	assert_int_equal(model.allocations, before);
+	this_core = 0;
+}
+
+static void done_once(void *argument)
+{
+	++*(unsigned *)argument;
+}
+
+static void a_queue_stays_until_the_device_has_read(void **state)
+{
+	struct tx_segment segment = { frame, 1400 };
+	unsigned done = 0, ndescriptors;
+	uint8_t bytes[2048];
+
+	assert_int_equal(virtio_net_send(0, &segment, 1, NULL, done_once, &done), 0);
+	assert_false(virtio_net_leave(0));
+	assert_int_equal(done, 0);
+	assert_true(model_transmit(0, bytes, &ndescriptors));
+	assert_true(virtio_net_leave(0));
+	assert_int_equal(done, 1);
+	virtio_net_take_over(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -761,6 +824,8 @@ int main(void)
 		RUN(stops_on_a_frame_completed_twice),
 		RUN(stops_on_a_completion_inside_a_chain),
 		RUN(does_not_follow_descriptors),
+		RUN(a_queue_changes_its_owner),
+		RUN(a_queue_stays_until_the_device_has_read),
 	};
 
 	return cmocka_run_group_tests_name("virtio-net", tests, NULL, NULL);

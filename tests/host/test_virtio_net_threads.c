@@ -62,7 +62,7 @@ static void packets_come_home_while_others_arrive(void **state)
 
 	model_reset();
 	ncores = 1;
-	assert_int_equal(virtio_net_init(), 0);
+	assert_int_equal(virtio_net_init(&this_core, 1), 0);
 	for (unsigned i = 0; i < NRELEASERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, release_packets, &releasers[i]),
 				 0);

@@ -123,3 +123,18 @@ const char *host_read_threads(const struct monitor_reader *reader, struct monito
 	}
 	return NULL;
 }
+
+const char *host_read_queues(const struct monitor_reader *reader, struct monitor_queues *queues)
+{
+	const struct monitor_region *region =
+	    monitor_region(reader, MONITOR_REGION_QUEUES, sizeof(*queues));
+	const char *wrong;
+
+	queues->count = 0;
+	if (!region)
+		return NULL;
+	wrong = monitor_read_at(reader->fd, region->offset, queues, sizeof(*queues));
+	if (!wrong && queues->count > MONITOR_CORES_MAX)
+		queues->count = MONITOR_CORES_MAX;
+	return wrong;
+}

@@ -15,5 +15,7 @@ struct host_command {
 const char *host_command(const struct monitor_reader *reader, const struct host_command *command,
 			 int *result);
 
-/* What the image listed last (MONITOR_LIST_THREADS). NULL, or what is wrong. */
+/* What the image listed last (MONITOR_LIST_THREADS). NULL, or what is wrong. An image without a list of queues has
+ * none. */
 const char *host_read_threads(const struct monitor_reader *reader, struct monitor_threads *threads);
+const char *host_read_queues(const struct monitor_reader *reader, struct monitor_queues *queues);

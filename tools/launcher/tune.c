@@ -1,5 +1,6 @@
 /*
- * lavra tune: see and change where the threads of a running image may run, and what its idle cores do.
+ * lavra tune: see and change where the threads of a running image may run, which cores have the queues of its
+ * network, and what its idle cores do.
  */
 #include "tools/launcher/complaint.h"
 #include "tools/launcher/core_list.h"
@@ -14,11 +15,16 @@
 
 static const char tune_usage[] =
     "usage: lavra tune [IMAGE|PID] [--thread TID --cores LIST] [--poll MODE [--cores LIST]]\n"
+    "                  [--queue N --cores CORE]\n"
     "\n"
     "Change a running image, and show what it is like then: its threads with the cores that they are on and\n"
-    "may use, and what each core does that has no work. Without a change it is shown as it is.\n"
+    "may use, which core each queue pair of the network is on, and what each core does that has no work.\n"
+    "Without a change it is shown as it is.\n"
     "\n"
     "  --thread TID         this thread may run on --cores, and moves there now\n"
+    "  --queue N            this queue pair of the network is polled by the one core of --cores, which gets\n"
+    "                       its interrupts, and the connections that come by it from now on; those that\n"
+    "                       are open stay on their core\n"
     "  --poll MODE          irq: halt until an interrupt; busy: look on and on, which takes all of a\n"
     "                       processor; adaptive: look on for as long as that has paid. Of all cores, or\n"
     "                       of --cores\n"
@@ -28,11 +34,13 @@ static const char tune_usage[] =
     "examples\n"
     "  lavra tune httpd\n"
     "  lavra tune httpd --thread 3 --cores 1\n"
+    "  lavra tune httpd --queue 0 --cores 1\n"
     "  lavra tune httpd --poll adaptive\n";
 
 struct tune_options {
 	const char *which;
 	unsigned long thread; /* 0: none */
+	long queue; /* -1: none */
 	int mode; /* -1: none */
 	uint64_t cores; /* 0: not said */
 	bool help;
@@ -45,6 +53,16 @@ static const char *parse_mode(struct tune_options *options, const char *text)
 				 : NULL;
 }
 
+static const char *parse_queue(struct tune_options *options, const char *text)
+{
+	char *end;
+
+	options->queue = strtol(text, &end, 10);
+	if (end == text || *end || options->queue < 0 || options->queue >= MONITOR_CORES_MAX)
+		return complain("--queue takes a number of 'lavra tune', not '%s'", text);
+	return NULL;
+}
+
 static const char *parse_value(struct tune_options *options, const char *name, const char *value)
 {
 	char *end;
@@ -55,6 +73,8 @@ static const char *parse_value(struct tune_options *options, const char *name, c
 		return core_list_parse(value, &options->cores)
 			   ? NULL
 			   : complain("--cores takes a list as 0,2-3, not '%s'", value);
+	if (!strcmp(name, "--queue"))
+		return parse_queue(options, value);
 	if (strcmp(name, "--thread"))
 		return complain("unknown option '%s'", name);
 	options->thread = strtoul(value, &end, 10);
@@ -65,7 +85,7 @@ static const char *parse_value(struct tune_options *options, const char *name, c
 
 static const char *parse(struct tune_options *options, int argc, char **argv)
 {
-	*options = (struct tune_options){ .mode = -1 };
+	*options = (struct tune_options){ .queue = -1, .mode = -1 };
 	for (int i = 0; i < argc; i++) {
 		const char *word = argv[i], *wrong;
 
@@ -85,8 +105,12 @@ static const char *parse(struct tune_options *options, int argc, char **argv)
 	}
 	if (options->thread && !options->cores)
 		return complain("--thread wants --cores, on which it may run");
-	if (options->cores && !options->thread && options->mode < 0)
-		return complain("--cores is for --thread or --poll");
+	if (options->queue >= 0 && (options->thread || options->mode >= 0))
+		return complain("--queue is for a call of its own: --cores would mean two things");
+	if (options->queue >= 0 && (!options->cores || options->cores & (options->cores - 1)))
+		return complain("--queue wants --cores with one core, to which it moves");
+	if (options->cores && !options->thread && options->queue < 0 && options->mode < 0)
+		return complain("--cores is for --thread, --queue or --poll");
 	return NULL;
 }
 
@@ -101,7 +125,11 @@ static void ask(const struct monitor_reader *reader, struct host_command command
 	if (result)
 		refuse(EXIT_CANNOT, "%s: %s", what,
 		       result == -ESRCH	   ? "there is no such thread"
+		       : result == -ENODEV ? "there is no such queue"
 		       : result == -EINVAL ? "the image has none of these cores"
+		       : result == -ENOSPC ? "the core can have no more interrupts"
+		       : result == -ENOSYS ? "the image was built from an older source tree"
+		       : result == -EBUSY  ? "the device has not sent what is queued; try again"
 					   : strerror(-result));
 }
 
@@ -126,11 +154,14 @@ static void print_cores(uint64_t mask)
 static void show(const struct monitor_reader *reader)
 {
 	static struct monitor_threads threads; /* large */
+	struct monitor_queues queues;
 	const char *wrong;
 
 	ask(reader, (struct host_command){ .kind = MONITOR_LIST_THREADS },
 	    "the image's threads cannot be listed");
 	wrong = host_read_threads(reader, &threads);
+	if (!wrong)
+		wrong = host_read_queues(reader, &queues);
 	if (wrong)
 		refuse(EXIT_CANNOT, "%s", wrong);
 	printf("%7s %-16s %5s %10s  %s\n", "THREAD", "NAME", "CORE", "CPU s", "MAY USE");
@@ -143,6 +174,8 @@ static void show(const struct monitor_reader *reader)
 		putchar('\n');
 	}
 	putchar('\n');
+	for (unsigned queue = 0; queue < queues.count; queue++)
+		printf("network queue %u: core %u\n", queue, queues.cores[queue]);
 	for (unsigned core = 0; core < reader->ncores; core++)
 		printf("core %u without work: %s\n", core,
 		       threads.idle[core] < NPOLL_MODES ? poll_modes[threads.idle[core]].name
@@ -169,6 +202,12 @@ int tune_command(int argc, char **argv)
 		    (struct host_command){ MONITOR_SET_AFFINITY,
 					   { options.thread, options.cores } },
 		    "the thread stays where it is");
+	if (options.queue >= 0)
+		ask(&reader,
+		    (struct host_command){
+			MONITOR_MOVE_QUEUE,
+			{ (uint64_t)options.queue, (uint64_t)__builtin_ctzll(options.cores) } },
+		    "the queue stays where it is");
 	if (options.mode >= 0)
 		ask(&reader,
 		    (struct host_command){
