@@ -347,19 +347,10 @@ static int fill_pool(struct receive_queue *rq, unsigned pair, unsigned npackets)
 		for (unsigned j = 0; j < PAGE_SIZE / PACKET_SIZE; j++) {
 			buffers[j].packet.home_queue = (uint16_t)pair;
 			put_free(rq, &buffers[j].packet);
+			buffers[j].packet.holder = owners[pair]; /* not the boot core's */
 		}
 	}
 	return 0;
-}
-
-/* Whoever has the queue holds what is free, and what the device has. */
-static void hold_own(struct receive_queue *rq, uint8_t holder)
-{
-	for (struct packet *packet = rq->free; packet; packet = packet->next)
-		packet->holder = holder;
-	for (unsigned i = 0; i < rq->vq.size; i++)
-		if (rq->packets[i])
-			rq->packets[i]->holder = holder;
 }
 
 int receive_queue_create(unsigned pair, core_id_t owner, struct virtio_device *device,
@@ -384,7 +375,6 @@ int receive_queue_create(unsigned pair, core_id_t owner, struct virtio_device *d
 	error = rq->packets ? fill_pool(rq, pair, npackets) : -ENOMEM;
 	if (error)
 		return error; /* the device knows the rings: freed when it has been reset */
-	hold_own(rq, owners[pair]);
 	rq->has_vector = vector != VIRTIO_NO_VECTOR;
 	rq->mergeable = device->features & NET_F_MRG_RXBUF;
 	rq->reserve = vq->size / 4;
@@ -448,6 +438,16 @@ void virtio_net_restart(uint64_t own)
 			for_each_held(queues[queue], send_home);
 		}
 	}
+}
+
+/* Whoever has the queue holds what is free, and what the device has. */
+static void hold_own(struct receive_queue *rq, uint8_t holder)
+{
+	for (struct packet *packet = rq->free; packet; packet = packet->next)
+		packet->holder = holder;
+	for (unsigned i = 0; i < rq->vq.size; i++)
+		if (rq->packets[i])
+			rq->packets[i]->holder = holder;
 }
 
 bool virtio_net_leave(unsigned queue)

@@ -18,8 +18,7 @@ struct packet {
 	uint32_t len; /* of this part */
 	uint32_t total_len; /* of the frame (in the first part) */
 	uint16_t home_queue; /* whose buffer it is */
-	uint8_t
-	    holder; /* core that has it, or PACKET_NOBODY: the stack's to set when it passes it on */
+	uint8_t holder; /* core that has it, or PACKET_NOBODY; set by who passes it on */
 	bool checksum_valid; /* the device vouches for the TCP/UDP checksum, or it is partial */
 	uint64_t stack_private[8]; /* the network stack's: a pbuf lives here */
 };

@@ -43,8 +43,8 @@ static void find_served(void)
 		if (network_cores >> core & 1 && !queue_map.of[core].owns)
 			serves[queue_map.owners[queue_map.of[core].sends_on]] |= 1ull << core;
 	for (core_id_t core = 0; core < ncores; core++)
-		tell(&network_queues.of[core].serves, queue_map.of[core].serves = serves[core]);
-	tell(&network_queues.cores, queue_map.cores = network_cores);
+		tell(&network_queues.of[core].serves, serves[core]);
+	tell(&network_queues.cores, network_cores);
 }
 
 /* ---- at boot ---- */
@@ -153,10 +153,11 @@ int network_queue_move(unsigned queue, core_id_t core)
 	if (core >= ncores || !core_is_online(core))
 		return -EINVAL;
 	mutex_lock(&moving);
-	if (queue_map.owners[queue] != core)
+	if (queue_map.owners[queue] != core) {
 		error = virtio_net_prepare_interrupt(core);
-	if (!error && queue_map.owners[queue] != core)
-		error = move(queue, queue_map.owners[queue], core);
+		if (!error)
+			error = move(queue, queue_map.owners[queue], core);
+	}
 	mutex_unlock(&moving);
 	return error;
 }

@@ -5,7 +5,7 @@
 
 #include "net/queues.h"
 
-/* As the network was told it, but for what it may have written there since. */
+/* As the network was told it, but for what it may have written there since. `serves` and `cores` are only told. */
 extern struct queue_map queue_map;
 
 /* Find the device, and give its pairs to the cores of `net=`, in their order. Boot core, after smp_start() and

@@ -1,8 +1,8 @@
 #include "posix/proc/host_commands.h"
 
 #include "arch/arch.h"
-#include "lavra/console.h"
 #include "drivers/virtio/virtio_net.h"
+#include "lavra/console.h"
 #include "lavra/monitor.h"
 #include "net/calls/queues.h"
 #include "posix/syscall.h"

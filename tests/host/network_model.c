@@ -5,7 +5,6 @@
 
 #include "arch/arch.h"
 #include "drivers/virtio/virtio_net.h"
-#include "net/queues.h"
 #include "lavra/console.h"
 #include "lavra/counters.h"
 #include "mm/frame.h"
@@ -14,6 +13,7 @@
 #include "net/config.h"
 #include "net/interface6.h"
 #include "net/net.h"
+#include "net/queues.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 #include "smp/epoch.h"

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 
+from tap import equal
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 LAVRA = os.path.join(BUILD, "lavra")
@@ -71,6 +73,13 @@ def lavra(*words, machine=None):
         environment["HWLOC_SYNTHETIC"] = machine
     return subprocess.run([LAVRA, *map(str, words)], capture_output=True, text=True, timeout=120,
                           stdin=subprocess.DEVNULL, env=environment)
+
+
+def lavra_ends(*words, status=0):
+    """The same, which has to end with this status."""
+    result = lavra(*words)
+    equal(result.returncode, status, f"status of lavra {words}: {result.stderr}")
+    return result
 
 
 def die_with_parent():

@@ -1,7 +1,7 @@
 """Which cores do what: by boot options, and while the image runs."""
 import concurrent.futures
 
-from guest import Guest, lavra, wrk
+from guest import Guest, lavra, lavra_ends, wrk
 from tap import check, equal, test
 
 
@@ -44,14 +44,8 @@ def what_cannot_be_is_refused():
             check(why in guest.console(), f"{words}: {guest.console()}")
 
 
-def received_by_core(guest):
-    return column(guest, "rx_packets")
-
-
 def tune(guest, *options):
-    result = lavra("tune", str(guest.process.pid), *options)
-    equal(result.returncode, 0, f"status of lavra tune {' '.join(options)}: {result.stderr}")
-    return result.stdout
+    return lavra_ends("tune", guest.process.pid, *options).stdout
 
 
 @test
@@ -74,7 +68,7 @@ def queues_move_under_load_and_nothing_is_lost():
             load = pool.submit(wrk, guest, connections=32, seconds=6)
             # Both to one core, then exchanged, then as at first.
             for queue, core in ((0, 1), (1, 0), (0, 0), (0, 1), (1, 1), (0, 0), (1, 0), (1, 1), (0, 1), (0, 0)) * 2:
-                shown = tune(guest, "--queue", str(queue), "--cores", str(core))
+                shown = tune(guest, "--queue", queue, "--cores", core)
                 check(f"network queue {queue}: core {core}\n" in shown, f"queue {queue} on core {core}: {shown}")
             result = load.result()
         equal(result["errors"], 0, "errors of wrk")
@@ -82,9 +76,9 @@ def queues_move_under_load_and_nothing_is_lost():
         equal(sum(column(guest, "network_restarts")), 0, "networks that began anew")
         # Core 0 gives its queue away: what comes now is the other's.
         tune(guest, "--queue", "0", "--cores", "1")
-        before, opened = received_by_core(guest), column(guest, "connections_opened")
+        before, opened = column(guest, "rx_packets"), column(guest, "connections_opened")
         equal(wrk(guest, connections=16, seconds=1)["errors"], 0, "errors of wrk")
-        after, opened_after = received_by_core(guest), column(guest, "connections_opened")
+        after, opened_after = column(guest, "rx_packets"), column(guest, "connections_opened")
         equal(after[0], before[0], "frames that core 0 received without a queue")
         check(after[1] > before[1] + 16, f"frames that core 1 received: {before[1]}, then {after[1]}")
         equal(opened_after[0], opened[0], "connections that came to core 0 without a queue")
@@ -100,6 +94,6 @@ def a_queue_that_cannot_move_stays():
                              (("--queue", "0"), "one core"),
                              (("--queue", "x", "--cores", "1"), "takes a number"),
                              (("--queue", "0", "--thread", "1", "--cores", "1"), "call of its own")):
-            result = lavra("tune", str(guest.process.pid), *options)
+            result = lavra("tune", guest.process.pid, *options)
             check(result.returncode != 0 and why in result.stderr, f"lavra tune {' '.join(options)}: {result.stderr}")
         check("network queue 0: core 0\nnetwork queue 1: core 1\n" in tune(guest), "the queues are where they were")

@@ -8,16 +8,10 @@ import subprocess
 import tempfile
 import time
 
-from guest import LAVRA, Guest, lavra as launcher, wrk
+from guest import LAVRA, Guest, lavra_ends as lavra, wrk
 from tap import check, equal, test
 
 CORES, CALLS = 1, 2  # the processes of a trace's file
-
-
-def lavra(*words, status=0):
-    result = launcher(*words)
-    equal(result.returncode, status, f"status of lavra {words}: {result.stderr}")
-    return result
 
 
 def trace(guest, seconds=0.5):
