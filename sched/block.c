@@ -32,8 +32,10 @@ static void timeout_expired(struct timer *timer)
 bool thread_block(uint64_t deadline_ns)
 {
 	struct thread *thread = current;
+	bool polled = thread->has_polled;
 
 	assert(thread != idle_thread && thread->state == THREAD_RUNNABLE);
+	thread->has_polled = false;
 	if (thread->woken)
 		return true;
 	thread->state = THREAD_BLOCKED;
@@ -43,11 +45,12 @@ bool thread_block(uint64_t deadline_ns)
 		bool worked = false;
 		struct thread *next;
 
-		if (turns_left == 0) {
+		if (turns_left == 0 && !polled) {
 			worked = core_poll();
 			if (thread->state != THREAD_BLOCKED)
 				break;
 		}
+		polled = false;
 		next = run_queue_next();
 		if (next) {
 			if (turns_left)

@@ -155,7 +155,7 @@ bool core_poll(void)
 	worked = mailbox_drain() != 0;
 	worked |= timers_run(poll_ns) != 0;
 	for (struct poller *poller = pollers; poller; poller = poller->next)
-		worked |= poller->poll();
+		worked |= poller->poll(poll_ns);
 	epoch_safe_point();
 	polling = false;
 	turns_left = run_queue_length();
@@ -190,7 +190,7 @@ void idle_wait(void)
 {
 	uint64_t halted_ns = 0;
 
-	assert(!polling);
+	assert(!polling && !watching);
 	if (looks_on()) {
 		arch_pause();
 		return;

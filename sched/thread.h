@@ -39,6 +39,7 @@ struct thread {
 	core_id_t core; /* where it runs or waits; written on that core, read by wakers */
 	enum thread_state state;
 	bool woken; /* a wake-up came since thread_prepare_block() */
+	bool has_polled; /* a pass in this call found nothing: thread_block() begins without one */
 	bool queued; /* in the run queue */
 	bool affinity_set; /* narrowed by the application: then it never follows a flow */
 	uint64_t affinity; /* allowed cores; any thread may write it (atomic) */
@@ -211,9 +212,9 @@ extern CORE_LOCAL bool core_computes;
  * interrupt and returns false if work is waiting after all (then the core does not halt); `awake`
  * disables it again, and follows every prepare_sleep. Both may be NULL. prepare_sleep runs with
  * interrupts off. Boot core, before the others start, or later, by one core at a time, if it has no
- * prepare_sleep; called on every core. */
+ * `awake`; called on every core. */
 struct poller {
-	bool (*poll)(void);
+	bool (*poll)(uint64_t now_ns); /* when the pass began */
 	bool (*prepare_sleep)(void);
 	void (*awake)(void);
 	/* CORE_LOCAL: when it must be polled at the latest. NULL: whenever that is. */

@@ -111,7 +111,7 @@ void timer_stop(struct timer *timer)
 		take_out(timer);
 }
 
-unsigned timers_run(uint64_t now_ns)
+unsigned timers_fire(uint64_t now_ns)
 {
 	/* A callback that restarts its timer in the past must not keep the core here: as many
 	 * firings as there were timers, the rest at the next pass. */

@@ -25,9 +25,13 @@ void timer_start(struct timer *timer, uint64_t deadline_ns);
 /* Stopping one that is not started does nothing. Owning core. */
 void timer_stop(struct timer *timer);
 
-/* Fire what is due at `now_ns`, each started timer at most once. Returns how many. core_poll()
- * calls it. */
-unsigned timers_run(uint64_t now_ns);
 /* The next deadline, UINT64_MAX: none. */
 extern CORE_LOCAL uint64_t timer_next_ns;
+/* Fire what is due at `now_ns`, each started timer at most once. Returns how many. core_poll()
+ * calls it. */
+unsigned timers_fire(uint64_t now_ns);
+static inline unsigned timers_run(uint64_t now_ns)
+{
+	return unlikely(timer_next_ns <= now_ns) ? timers_fire(now_ns) : 0;
+}
 void timer_interrupt(void); /* arch calls it in interrupt context (sched/tick.c) */

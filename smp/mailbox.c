@@ -89,9 +89,14 @@ static void handle(const struct message *message)
 		message->handler(message->argument);
 }
 
-unsigned mailbox_drain(void)
+/* Of the two counters only the owner moves the first. */
+static bool ring_is_empty(const struct mailbox *mailbox)
 {
-	struct mailbox *mailbox = mailboxes[this_core];
+	return ck_pr_load_uint(&mailbox->ring.c_head) == ck_pr_load_uint(&mailbox->ring.p_tail);
+}
+
+static __attribute__((noinline)) unsigned drain(struct mailbox *mailbox)
+{
 	struct message message;
 	unsigned count = 0;
 
@@ -104,16 +109,17 @@ unsigned mailbox_drain(void)
 		count++;
 	}
 	draining = false;
-	if (count)
-		counters.messages += count;
-	parcels_flush();
+	counters.messages += count;
 	return count;
 }
 
-static bool ring_is_empty(struct mailbox *mailbox)
+unsigned mailbox_drain(void)
 {
-	/* Of the two counters only the owner moves the first. */
-	return ck_pr_load_uint(&mailbox->ring.c_head) == ck_pr_load_uint(&mailbox->ring.p_tail);
+	struct mailbox *mailbox = mailboxes[this_core];
+	unsigned count = likely(ring_is_empty(mailbox)) ? 0 : drain(mailbox);
+
+	parcels_flush();
+	return count;
 }
 
 bool mailbox_is_empty(void)

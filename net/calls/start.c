@@ -13,10 +13,10 @@
 #include "smp/mailbox.h"
 
 /* A pass of which the host is told what it received and sent. */
-static bool poll_traced(void)
+static bool poll_traced(uint64_t now_ns)
 {
 	uint64_t received = network_counters.rx_packets, sent = network_counters.tx_packets;
-	bool worked = network_poll();
+	bool worked = network_poll(now_ns);
 
 	if (worked)
 		TRACE(TRACE_PACKETS, network_counters.rx_packets - received,
@@ -24,10 +24,10 @@ static bool poll_traced(void)
 	return worked;
 }
 
-static bool poll(void)
+static bool poll(uint64_t now_ns)
 {
 	if (likely(!arch_network_is_down()))
-		return arch_static_branch() ? poll_traced() : network_poll();
+		return arch_static_branch() ? poll_traced(now_ns) : network_poll(now_ns);
 	network_begin_anew();
 	return true;
 }

@@ -52,12 +52,12 @@ void network_restart_core(void)
 	stack_restart();
 }
 
-bool network_poll(void)
+bool network_poll(uint64_t now_ns)
 {
 	bool worked;
 
 	look_settle_now();
-	worked = timers_run(clock_ns()) != 0;
+	worked = timers_run(now_ns) != 0;
 	worked |= interface_poll();
 	/* It may be long until this core allocates again. */
 	object_collect();

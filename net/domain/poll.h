@@ -16,7 +16,7 @@ void network_init_core(void);
 void network_restart_core(void);
 
 /* Its part in a pass of core_poll(), and around a sleep (sched/thread.h, struct poller). */
-bool network_poll(void);
+bool network_poll(uint64_t now_ns);
 bool network_prepare_sleep(void);
 void network_awake(void);
 

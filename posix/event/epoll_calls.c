@@ -133,22 +133,23 @@ static long collect_at_home(void *argument)
 	return epoll_collect(collect->epoll, collect->events, collect->max);
 }
 
-/* Nothing was ready at once, or the set is at another core. It comes here if it can; else the
- * thread goes there; else it is served by messages. */
+/* Nothing was ready at once, as look() has found, or the set is at another core. It comes here if it can; else
+ * the thread goes there; else it is served by messages. */
 static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll_event *events,
 			    int max, uint64_t deadline_ns)
 {
 	struct collect collect = { epoll, events, max };
+	bool looked = file->home == this_core && deadline_ns != NO_WAIT;
 	long n;
 
 	if (!file_reference(file))
 		return -EBADF;
 	if (file->home != this_core && !epoll_bring_here(epoll) && deadline_ns != NO_WAIT)
 		file_go_home(file);
-	for (;;) {
+	for (;; looked = false) {
 		int waited;
 
-		n = file_call(file, collect_at_home, &collect);
+		n = looked ? 0 : file_call(file, collect_at_home, &collect);
 		if (n > 0 || n == -EFAULT || (n == 0 && deadline_ns == NO_WAIT))
 			break;
 		/* Without a wish to wait, only for answers that are under way: not exclusively, or
@@ -162,6 +163,7 @@ static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll
 			break;
 		}
 	}
+	current->has_polled = false;
 	file_unreference(file);
 	return n;
 }
@@ -172,8 +174,8 @@ static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll
 static inline long look(int epoll_fd, struct epoll_event *events, int max, struct file **file)
 {
 	struct epoll *epoll;
+	bool worked = core_poll();
 
-	core_poll();
 	if (unlikely((unsigned)max - 1 >= EVENTS_MAX))
 		return -EINVAL;
 	if (unlikely(user_range_is_bad(events, (unsigned)max * sizeof(*events))))
@@ -190,6 +192,7 @@ static inline long look(int epoll_fd, struct epoll_event *events, int max, struc
 		if (likely(n > 0 || n == -EFAULT))
 			return n;
 	}
+	current->has_polled = !worked;
 	return -EAGAIN;
 }
 

@@ -272,12 +272,17 @@ static void port_notify(void *owner, uint32_t events)
 		list_push_back(&to_pump, &port->pump_link);
 }
 
+static bool nothing_to_pump(void)
+{
+	return !to_pump.next || list_is_empty(&to_pump);
+}
+
 /* After the network's poller, which fills the list. */
-static bool pump_all(void)
+static bool pump_all(uint64_t now_ns)
 {
 	struct list *link;
 
-	if (!to_pump.next || list_is_empty(&to_pump))
+	if (nothing_to_pump())
 		return false;
 	while ((link = list_pop_front(&to_pump)))
 		pump(list_entry(link, struct socket_port, pump_link));
@@ -287,7 +292,7 @@ static bool pump_all(void)
 /* Images whose sockets stay at home never have it. */
 static void begin_pumping(void)
 {
-	static struct poller poller = { .poll = pump_all };
+	static struct poller poller = { .poll = pump_all, .prepare_sleep = nothing_to_pump };
 	static bool begun;
 
 	if (!to_pump.next)

@@ -274,7 +274,7 @@ static void *home(void *argument)
 			}
 		}
 		safe_point();
-		the_poller->poll();
+		the_poller->poll(0);
 		sched_yield();
 	}
 	/* What is still in the ring leaves after the file's end. */
@@ -283,7 +283,7 @@ static void *home(void *argument)
 		model.gone = model.sent;
 		notify(owner, EPOLLOUT);
 		safe_point();
-		the_poller->poll();
+		the_poller->poll(0);
 	}
 	return NULL;
 }
