@@ -124,15 +124,15 @@ void arch_network_init(void);
 int arch_give_to_network(paddr_t frame, size_t size, bool network);
 /* Is this address in memory of the network's? Any address; without isolation always. */
 bool arch_is_networks(const void *address);
+/* The same at once, where that is known of RAM: may be false of what is the network's, too. */
+static inline bool arch_is_known_networks(const void *address);
 /* This core's network has a stack of its own, and its part of the window. Each core, once, before the first
  * call. 0 or -ENOMEM. */
 int arch_network_start_core(void);
 /* Has it failed on this core? Then no call enters it, and each returns -ENETDOWN, until arch_network_restart() has
  * made its part of the window as it was at first. */
-bool arch_network_is_down(void);
+static inline bool arch_network_is_down(void);
 void arch_network_restart(void);
-/* net/look.h. LOOK_ASK where it is down. */
-long network_look(long (*function)(void *), void *argument);
 /* Does this core's network run, in its domain? In a service: does it ask, and not the kernel at boot? */
 bool arch_network_runs(void);
 /* Give up the network's call that a service of the kernel works for; returns if there is none. A service. */

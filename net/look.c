@@ -14,26 +14,44 @@
 /* Left at once; more than that takes its way through a call. */
 #define ROOM_MAX (16u << 10)
 
+/* The network may have given back what the kernel knows as a socket. */
 static bool is_current(const struct socket *socket)
 {
-	return likely(socket->magic == SOCKET_MAGIC && socket->home == this_core &&
+	return likely(!arch_network_is_down() && look_is_networks(socket, sizeof(*socket)) &&
+		      socket->magic == SOCKET_MAGIC && socket->home == this_core &&
 		      socket->generation == stack_generations[this_core]);
 }
 
-long look_events(void *argument)
+/* Read once: what is looked at is what is followed. */
+static const struct tcp_pcb *pcb_of(const struct tcp_socket *tcp)
 {
-	struct socket *socket = argument;
+	return __atomic_load_n(&tcp->pcb, __ATOMIC_RELAXED);
+}
+
+static const struct pbuf *first_of(const struct tcp_socket *tcp)
+{
+	return __atomic_load_n(&tcp->first, __ATOMIC_RELAXED);
+}
+
+long look_events(struct socket *socket)
+{
+	const struct tcp_pcb *pcb;
 
 	if (!is_current(socket))
 		return LOOK_ASK;
-	return socket->type == SOCK_STREAM ? tcp_socket_events(socket) : udp_socket_events(socket);
+	if (unlikely(socket->type != SOCK_STREAM))
+		return udp_socket_events(socket);
+	pcb = pcb_of(&socket->tcp);
+	if (unlikely(socket->tcp.state != TCP_SOCKET_CONNECTED) ||
+	    (pcb && !look_is_networks(pcb, sizeof(*pcb))))
+		return LOOK_ASK;
+	return tcp_connection_events(socket, pcb);
 }
 
-long look_received(void *argument)
+long look_received(struct socket *socket)
 {
-	struct socket *socket = argument;
 	const struct tcp_socket *tcp = &socket->tcp;
-	const struct pbuf *pbuf = tcp->first;
+	const struct pbuf *pbuf;
 
 	if (!is_current(socket) || socket->type != SOCK_STREAM ||
 	    network_exchange.ntaken >= EXCHANGE_LEFT_MAX)
@@ -41,15 +59,16 @@ long look_received(void *argument)
 	if (!tcp->received_bytes && !tcp->got_fin && !tcp->peer_finished && !tcp->receive_shut &&
 	    !socket->error && tcp->state == TCP_SOCKET_CONNECTED)
 		return -EAGAIN;
-	if (!pbuf || pbuf->next || pbuf->len != tcp->received_bytes)
+	pbuf = first_of(tcp);
+	if (!look_is_networks(pbuf, sizeof(*pbuf)) || pbuf->next ||
+	    pbuf->len != tcp->received_bytes)
 		return LOOK_ASK;
 	network_exchange.iov = (struct iovec){ pbuf->payload, pbuf->len };
 	return pbuf->len;
 }
 
-long look_take(void *argument)
+void look_take(struct socket *socket)
 {
-	struct socket *socket = argument;
 	struct tcp_socket *tcp = &socket->tcp;
 
 	/* Limited here again: this runs with the kernel's rights. */
@@ -62,28 +81,29 @@ long look_take(void *argument)
 	tcp->last = &tcp->first;
 	tcp->collector = NULL;
 	tcp->received_bytes = 0;
-	return 0;
 }
 
-long look_room(void *argument)
+long look_room(const struct socket *socket)
 {
-	struct socket *socket = argument;
 	const struct tcp_socket *tcp = &socket->tcp;
+	const struct tcp_pcb *pcb;
 	uint32_t room;
 
-	if (!is_current(socket) || socket->type != SOCK_STREAM ||
-	    tcp->state != TCP_SOCKET_CONNECTED || tcp->send_shut || !tcp->pcb || socket->error ||
-	    tcp->pcb->snd_queuelen >= TCP_SND_QUEUELEN / 2 ||
+	if (!is_current(socket))
+		return LOOK_ASK;
+	pcb = pcb_of(tcp);
+	if (socket->type != SOCK_STREAM || tcp->state != TCP_SOCKET_CONNECTED || tcp->send_shut ||
+	    socket->error || !look_is_networks(pcb, sizeof(*pcb)) ||
+	    pcb->snd_queuelen >= TCP_SND_QUEUELEN / 2 ||
 	    network_exchange.nsends >= EXCHANGE_LEFT_MAX)
 		return LOOK_ASK;
-	room = min(tcp_sndbuf(tcp->pcb), pressure_credit / 2);
+	room = min(tcp_sndbuf(pcb), pressure_credit / 2);
 	room = min(room, (uint32_t)EXCHANGE_DATA_MAX - network_exchange.sends_length);
 	return room > tcp->left ? (long)min(room - tcp->left, ROOM_MAX) : LOOK_ASK;
 }
 
-long look_leave(void *argument)
+void look_leave(struct socket *socket)
 {
-	struct socket *socket = argument;
 	uint32_t length = (uint32_t)network_exchange.iov.iov_len;
 
 	unsigned n =
@@ -95,7 +115,6 @@ long look_leave(void *argument)
 	network_exchange.sends_length += length;
 	pressure_credit -= min(pressure_credit, length);
 	socket->tcp.left += length;
-	return 0;
 }
 
 /* ---- in the network ---- */

@@ -45,7 +45,7 @@ static inline void check(const struct socket *socket)
 		look_settle_now();
 }
 
-int error_of_lwip(err_t error)
+int error_of_lwip(int error)
 {
 	switch (error) {
 	case ERR_OK:

@@ -9,8 +9,6 @@
 #include "net/socket.h"
 #include "smp/mailbox.h"
 
-#include "lwip/err.h"
-
 struct listener;
 struct port_binding;
 struct pbuf;
@@ -129,7 +127,7 @@ struct socket *socket_allocate(int family, int type);
 void socket_deallocate(struct socket *socket);
 
 /* The negative errno for what lwIP answered to a call. */
-int error_of_lwip(err_t error);
+int error_of_lwip(int error);
 
 /* An address for the application, in the form of the socket's family. */
 void socket_fill_address(const struct socket *socket, struct socket_address *out,
@@ -156,6 +154,8 @@ ssize_t tcp_socket_receive(struct socket *socket, const struct iovec *iov, unsig
 void tcp_socket_unread(struct socket *socket, const uint8_t *data, size_t length);
 ssize_t tcp_socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags);
 uint32_t tcp_socket_events(struct socket *socket);
+/* The same of one that is TCP_SOCKET_CONNECTED, by who has read `tcp.pcb`: nothing else is followed. */
+uint32_t tcp_connection_events(struct socket *socket, const struct tcp_pcb *pcb);
 /* Tell lwIP the options that it implements. */
 void tcp_socket_apply_options(struct socket *socket);
 bool tcp_socket_is_sending(const struct socket *socket);

@@ -718,8 +718,6 @@ void tcp_socket_close(struct socket *socket)
 uint32_t tcp_socket_events(struct socket *socket)
 {
 	struct tcp_socket *tcp = &socket->tcp;
-	bool receive_ended = tcp->peer_finished || tcp->receive_shut;
-	uint32_t events = 0;
 
 	switch (tcp->state) {
 	case TCP_SOCKET_NEW:
@@ -728,18 +726,29 @@ uint32_t tcp_socket_events(struct socket *socket)
 		return listener_has_waiting(tcp->listener) ? EPOLLIN | EPOLLRDNORM : 0;
 	case TCP_SOCKET_CONNECTING:
 		return 0;
+	case TCP_SOCKET_CONNECTED:
+		break;
 	}
+	return tcp_connection_events(socket, tcp->pcb);
+}
+
+uint32_t tcp_connection_events(struct socket *socket, const struct tcp_pcb *pcb)
+{
+	struct tcp_socket *tcp = &socket->tcp;
+	bool receive_ended = tcp->peer_finished || tcp->receive_shut;
+	uint32_t events = 0;
+
 	if (socket->error)
 		events |= EPOLLERR;
-	if (!tcp->pcb || (receive_ended && tcp->send_shut))
+	if (!pcb || (receive_ended && tcp->send_shut))
 		events |= EPOLLHUP;
 	if (receive_ended)
 		events |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
 	if (tcp->received_bytes >= socket->options.low_water)
 		events |= EPOLLIN | EPOLLRDNORM;
-	if (!tcp->pcb || tcp->send_shut) {
+	if (!pcb || tcp->send_shut) {
 		events |= EPOLLOUT | EPOLLWRNORM;
-	} else if (has_send_room(tcp, tcp->pcb) && !tcp->starved) {
+	} else if (has_send_room(tcp, pcb) && !tcp->starved) {
 		events |= EPOLLOUT | EPOLLWRNORM;
 	} else {
 		tcp->wants_space = true; /* who asked wants to be told */

@@ -1,5 +1,6 @@
 #include "arch/x86_64/descriptors.h"
 
+#include "arch/arch.h"
 #include "arch/x86_64/io.h"
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/registers.h"

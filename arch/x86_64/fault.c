@@ -139,22 +139,6 @@ static void network_fails(struct trap_frame *frame, const char *what)
 	frame->rights = RIGHTS_ALL;
 }
 
-/* The kernel has looked into the network's memory, and found a pointer that leads nowhere. */
-static bool network_was_looked_at(struct trap_frame *frame)
-{
-#ifdef ISOLATION_NONE
-	return false;
-#else
-	if (!isolation_on || !network_looker || !arch_is_network_text(frame->rip))
-		return false;
-	panic_describe(frame, "network: a pointer in its memory leads nowhere");
-	poll_wanted = true;
-	frame->rip = (uint64_t)network_look_failed;
-	frame->rsp = network_looker;
-	return true;
-#endif
-}
-
 static void describe(const struct page_fault *fault, char *text, size_t size)
 {
 	char why[176];
@@ -204,8 +188,6 @@ void fault_page(struct trap_frame *frame)
 	} else if (user_access_failed(frame)) {
 		return;
 	}
-	if (network_was_looked_at(frame))
-		return;
 	describe(&fault, what, sizeof(what));
 	/* A bad pointer that the application passed to a system call is its mistake, too. */
 	if (trap_is_application(frame) || fault.address < USER_END)
@@ -342,7 +324,7 @@ void fault_other(struct trap_frame *frame)
 		network_fails(frame, exceptions[frame->vector].name);
 		return;
 	}
-	if (user_access_failed(frame) || network_was_looked_at(frame))
+	if (user_access_failed(frame))
 		return; /* an address that no page can have */
 	panic_at(frame, "%s (error code 0x%lx)", exceptions[frame->vector].name, frame->error);
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "arch/x86_64/isolation.h"
 #include "lavra/types.h"
 
 static inline void arch_irq_enable(void)
@@ -70,4 +71,24 @@ extern bool isolation_on;
 static inline bool arch_isolation(void)
 {
 	return isolation_on;
+}
+
+/* A bit for each page of RAM (paging.c). */
+extern uint64_t *network_pages;
+extern size_t nnetwork_pages;
+
+static inline bool arch_is_known_networks(const void *address)
+{
+	size_t page = ((vaddr_t)address - DIRECT_MAP) / PAGE_SIZE;
+
+	return page < nnetwork_pages &&
+	       __atomic_load_n(&network_pages[page / 64], __ATOMIC_ACQUIRE) >> page % 64 & 1;
+}
+
+/* network_gate.S: where the kernel's stack is while the network runs; or NETWORK_IDLE, or NETWORK_DOWN. */
+extern CORE_LOCAL uintptr_t network_caller;
+
+static inline bool arch_network_is_down(void)
+{
+	return network_caller == NETWORK_DOWN;
 }

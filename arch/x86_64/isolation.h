@@ -76,7 +76,6 @@
 
 #ifndef __ASSEMBLER__
 
-#include "arch/x86_64/inline.h" /* isolation_on */
 #include "lavra/types.h"
 
 /* Decide by the processor and by the word isolation=... of the command line. Ends the image if it is
@@ -92,10 +91,6 @@ static inline uint32_t rights_of_application(uint32_t wish)
 /* What this core runs: written at the sites that change PKRU. */
 extern CORE_LOCAL uint8_t domain;
 
-/* network_gate.S: where the kernel's stack is while it looks into the network's memory, or 0, and where that ends
- * if something in it is not there. */
-extern CORE_LOCAL uint64_t network_looker;
-extern char network_look_failed[];
 /* network_gate.S: the kernel calls the network from inside of what the network called. */
 void network_was_entered_twice(void);
 /* network_gate.S: the call of the network is over, and it is down. Interrupts off. */

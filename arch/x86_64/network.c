@@ -14,11 +14,10 @@
 #include <string.h>
 
 #ifdef ISOLATION_NONE
-static CORE_LOCAL uintptr_t network_caller;
+CORE_LOCAL uintptr_t network_caller;
 static CORE_LOCAL void *network_stack;
 #else
 /* network_gate.S */
-extern CORE_LOCAL uintptr_t network_caller;
 extern CORE_LOCAL void *network_stack;
 #endif
 
@@ -45,11 +44,6 @@ int arch_network_start_core(void)
 	network_stack = top;
 	/* Other cores read it there. */
 	return arch_give_to_network(window_frame(this_core, (unsigned)first), size, true);
-}
-
-bool arch_network_is_down(void)
-{
-	return isolation_on && network_caller == NETWORK_DOWN;
 }
 
 void arch_network_restart(void)

@@ -19,21 +19,16 @@
 #include "arch/x86_64/isolation.h"
 #include "arch/x86_64/network_rights.inc"
 #include "arch/x86_64/registers.h"
-#include "net/look.h"
 
 /* musl's <errno.h> has it, too, and more that is not for the assembler. */
 #define ENETDOWN 100
 
 	.section .text.network_gate, "ax", @progbits
 #ifdef ISOLATION_NONE
-	.globl network_call, network_service, network_look
+	.globl network_call, network_service
 network_call:
 network_service:
 	jmp *(%rax)
-network_look:
-	movq %rdi, %rax
-	movq %rsi, %rdi
-	jmp *%rax
 #else
 
 	/* What a function keeps; rbp so that backtraces find the caller. */
@@ -127,36 +122,6 @@ network_give_up:
 	movq $-ENETDOWN, %rax
 	ret
 
-/*
- * long network_look(long (*function)(void *), void *argument): call a function of the network's that only
- * looks, or writes to the argument and the exchange: with the kernel's rights, and so for less than a gate.
- * Where it follows a pointer to what is not there the network is down from then on. Returns LOOK_ASK then,
- * too.
- */
-	.globl network_look
-	.balign 64
-network_look:
-	cmpq $NETWORK_IDLE, network_caller(%rip)
-	jne 2f
-	push_kept
-	subq $8, %rsp
-	movq %rdi, %rax
-	movq %rsi, %rdi
-	movq %rsp, network_looker(%rip)
-	call *%rax
-1:	movq $0, network_looker(%rip)
-	addq $8, %rsp
-	pop_kept
-	ret
-2:	movq $LOOK_ASK, %rax
-	ret
-	/* rsp as it was there. */
-	.globl network_look_failed
-network_look_failed:
-	movq $NETWORK_DOWN, network_caller(%rip)
-	movq $LOOK_ASK, %rax
-	jmp 1b
-
 /* rax: where the address of the kernel's function is; its arguments in rdi rsi rdx rcx. Also called by
  * the kernel itself, which runs code of the network's at boot. */
 	.globl network_service
@@ -218,10 +183,6 @@ network_entered_twice:
 	/* Where the kernel's stack is while the network runs; or NETWORK_IDLE, or NETWORK_DOWN. */
 	.globl network_caller
 network_caller:
-	.skip 8
-	/* The kernel's while it looks; else 0. */
-	.globl network_looker
-network_looker:
 	.skip 8
 	.globl network_stack
 network_stack:

@@ -431,8 +431,8 @@ int paging_set_keys(vaddr_t address, size_t size, unsigned key)
 
 /* A bit for each page of RAM that is the network's, for who has to know that at every request: set after its key,
  * cleared before. Without memory for it the page tables are asked. */
-static READ_MOSTLY uint64_t *network_pages;
-static READ_MOSTLY size_t nnetwork_pages;
+READ_MOSTLY uint64_t *network_pages;
+READ_MOSTLY size_t nnetwork_pages;
 static READ_MOSTLY paddr_t ram_end;
 
 void arch_network_init(void)
@@ -502,8 +502,7 @@ bool arch_is_networks(const void *address)
 	if (!isolation_on)
 		return true;
 	if (likely(page < nnetwork_pages))
-		return __atomic_load_n(&network_pages[page / 64], __ATOMIC_ACQUIRE) >> page % 64 &
-		       1;
+		return arch_is_known_networks(address);
 	return has_network_key(align_down((vaddr_t)address, PAGE_SIZE));
 }
 

@@ -196,25 +196,16 @@ static ssize_t take_received(struct socket *socket, const struct iovec *iov, uns
 	return done ? (ssize_t)done : -EFAULT;
 }
 
-/* Of at most a page. */
-static bool is_all_networks(const uint8_t *bytes, size_t length)
-{
-	const uint8_t *last = bytes + length - 1;
-
-	return arch_is_networks(bytes) &&
-	       (likely(((uintptr_t)bytes ^ (uintptr_t)last) < PAGE_SIZE) || arch_is_networks(last));
-}
-
 /* Without entering the network: the one segment that waits, or that none does. */
 static ssize_t receive_by_looking(struct socket *socket, const struct iovec *iov, unsigned niov)
 {
-	ssize_t length = network_look(look_received, socket);
+	ssize_t length = look_received(socket);
 	struct iovec segment = network_exchange.iov;
 
 	if (length <= 0)
 		return length;
 	if (niov != 1 || iov->iov_len < segment.iov_len || segment.iov_len > PAGE_SIZE ||
-	    !is_all_networks(segment.iov_base, segment.iov_len) ||
+	    !look_is_networks(segment.iov_base, segment.iov_len) ||
 	    unlikely(!user_copy(iov->iov_base, segment.iov_base, segment.iov_len)))
 		return LOOK_ASK;
 	look_take(socket);
@@ -276,7 +267,7 @@ static bool gather(const struct iovec *iov, unsigned niov, size_t skip, size_t *
 static ssize_t send_by_leaving(struct socket *socket, const struct iovec *iov, unsigned niov,
 			       int flags)
 {
-	long room = network_look(look_room, socket);
+	long room = look_room(socket);
 	size_t total = length_of(iov, niov), length = 0;
 	uint32_t at = network_exchange.sends_length;
 
@@ -299,7 +290,7 @@ uint32_t socket_events(struct socket *socket)
 
 	if (!arch_isolation())
 		return enter_socket_events(socket);
-	events = network_look(look_events, socket);
+	events = look_events(socket);
 	return likely(events != LOOK_ASK) ? (uint32_t)events : enter_socket_events(socket);
 }
 

@@ -142,8 +142,11 @@ static long wait_for_events(struct file *file, struct epoll *epoll, struct epoll
 	bool looked = file->home == this_core && deadline_ns != NO_WAIT;
 	long n;
 
-	if (!file_reference(file))
+	current->has_polled &= looked;
+	if (!file_reference(file)) {
+		current->has_polled = false;
 		return -EBADF;
+	}
 	if (file->home != this_core && !epoll_bring_here(epoll) && deadline_ns != NO_WAIT)
 		file_go_home(file);
 	for (;; looked = false) {

@@ -11,11 +11,14 @@
 #include "mm/area.h"
 #include "mm/frame.h"
 #include "net/calls/restart.h"
+#include "net/look.h"
+#include "net/socket_state.h"
 #include "sched/thread.h"
 #include "smp/core.h"
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #ifndef ISOLATION_NONE
 
@@ -127,8 +130,7 @@ KERNEL_TEST(the_network_reaches_its_own_memory_alone)
 
 KERNEL_TEST(the_network_runs_the_kernel_by_its_services_alone)
 {
-	extern char gate_call[], network_service[], network_give_up[], trap_resume[],
-	    rights_write[];
+	extern char gate_call[], network_service[], trap_resume[];
 	const uintptr_t targets[] = {
 		(uintptr_t)gate_call,
 		(uintptr_t)network_service,
@@ -149,6 +151,42 @@ KERNEL_TEST(the_network_runs_the_kernel_by_its_services_alone)
 						   (long long)targets[i], core, true);
 		CHECK_EQ(sys_isolation_damage(), 0);
 	}
+}
+
+/* The kernel looks at a socket whose control block seems to be elsewhere: it does not go there, the network
+ * does. */
+KERNEL_TEST(a_look_follows_pointers_into_the_networks_memory_alone)
+{
+	paddr_t frame = frame_alloc(0);
+	struct tcp_pcb *const wrong[] = {
+		phys_to_virt(frame),
+		(struct tcp_pcb *)&current,
+		(struct tcp_pcb *)0x1000,
+		(struct tcp_pcb *)0x8000000000000000,
+	};
+
+	NEEDS_ISOLATION;
+	for (unsigned i = 0; i < array_size(wrong); i++) {
+		uint64_t restarts = counters.network_restarts;
+		int error = 0;
+		struct socket *socket = socket_create(AF_INET, SOCK_STREAM, 0, &error);
+
+		CHECK_EQ(error, 0);
+		socket->tcp.pcb = wrong[i];
+		socket->tcp.state = TCP_SOCKET_CONNECTED;
+		CHECK_EQ(look_room(socket), LOOK_ASK);
+		CHECK_EQ(look_events(socket), LOOK_ASK);
+		socket->tcp.received_bytes = 1;
+		socket->tcp.first = (struct pbuf *)wrong[i];
+		CHECK_EQ(look_received(socket), LOOK_ASK);
+		CHECK(!arch_network_is_down());
+		socket_events(socket);
+		CHECK(arch_network_is_down());
+		begin_anew();
+		CHECK_EQ(counters.network_restarts, restarts + 1);
+		socket_close(socket);
+	}
+	frame_free(frame, 0);
 }
 
 #endif

@@ -37,6 +37,10 @@ WEAK uint32_t arch_lend_rights(uint32_t rights)
 /* All memory of a test is there. */
 WEAK bool isolation_on;
 
+WEAK uint64_t *network_pages;
+WEAK size_t nnetwork_pages;
+WEAK CORE_LOCAL uintptr_t network_caller;
+
 WEAK bool arch_is_networks(const void *address)
 {
 	return true;
