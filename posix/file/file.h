@@ -167,8 +167,9 @@ static inline struct file *fd_lookup(int fd)
 	return __atomic_load_n(&chunk[(unsigned)fd % FD_CHUNK], __ATOMIC_ACQUIRE);
 }
 
-/* The lowest free descriptor from `lowest` on now names `file` (takes over the caller's reference),
- * or -EMFILE, -ENOMEM, -EINVAL (the caller keeps the reference). */
+/* A free descriptor now names `file` (takes over the caller's reference), or -EMFILE, -ENOMEM, -EINVAL (the
+ * caller keeps the reference). From `lowest` on it is the lowest; with 0 only below 8 or on one core, and else the
+ * lowest of those that this core keeps, or the lowest that no core does. */
 int fd_install(struct file *file, int lowest, bool close_on_exec);
 /* Take the file out of its descriptor; the caller owns the reference. NULL if there is none. */
 struct file *fd_remove(int fd);
@@ -181,7 +182,9 @@ int fd_close(int fd);
 /* Some descriptor names `file`, of which only the address is known: for one that was let go while a
  * signal's handler ran. A search through all of them. */
 bool fd_names(const struct file *file);
-unsigned fd_count(void);
+unsigned fd_count(void); /* while others open and close, about */
+/* Would fd_install() find a number? */
+bool fd_is_free(void);
 unsigned fd_limit(void); /* RLIMIT_NOFILE */
 void fd_set_limit(unsigned limit);
 

@@ -166,7 +166,7 @@ static long open_path(int at, const char *user_path, int flags, unsigned mode, u
 	result = path_read(path, user_path);
 	if (result)
 		return result;
-	if (fd_count() >= fd_limit())
+	if (!fd_is_free())
 		return -EMFILE;
 	do
 		result = try_open(at, path, flags, mode, walk_flags);

@@ -71,7 +71,7 @@ SYSCALL(socket)(int number, int type, int protocol)
 
 	if (result)
 		return result;
-	if (fd_count() >= fd_limit())
+	if (!fd_is_free())
 		return -EMFILE;
 	result = family->create(number, type & TYPE_MASK, protocol, status_flags, &file);
 	if (result)
@@ -219,7 +219,7 @@ SYSCALL(accept4)(int fd, struct sockaddr *address, socklen_t *length, int flags)
 	if (!socket_kind_of(file)->accept)
 		return -EOPNOTSUPP;
 	/* Looked at before a connection is taken, so that it stays in the queue. */
-	if (fd_count() >= fd_limit())
+	if (!fd_is_free())
 		return -EMFILE;
 	result =
 	    socket_kind_of(file)->accept(file, status_flags, address ? &peer : NULL, &accepted);
