@@ -7,7 +7,6 @@
 #include "drivers/virtio/virtio.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
-#include "lavra/counters.h"
 #include "mm/frame.h"
 #include "sched/thread.h"
 #include "smp/core.h"
@@ -176,7 +175,6 @@ static unsigned choose_pairs(struct virtio_device *device, const core_id_t *owne
 /* Of the receive queues of this core. */
 static void receive_interrupt(void *unused)
 {
-	counters.interrupts++;
 	poll_wanted = true;
 }
 

@@ -12,6 +12,7 @@ from guest import LAVRA, Guest, lavra_ends as lavra, wrk
 from tap import check, equal, test
 
 CORES, CALLS = 1, 2  # the processes of a trace's file
+DEVICE_VECTORS = range(0x30, 0xF0)  # arch/x86_64/apic.h
 
 
 def trace(guest, seconds=0.5):
@@ -68,6 +69,34 @@ def a_trace_shows_what_cores_and_threads_do():
             for (at, lasts), (following, _) in zip(on_core, on_core[1:]):
                 check(at + lasts <= following + 0.002, f"core {core} does two things at {following}")
         serves(guest)
+
+
+def device_interrupts(guest):
+    """As the cores count them, when they have come to rest."""
+    time.sleep(0.3)  # what is not yet told is told within 0.1 s
+    said = lavra("top", guest.process.pid, "--once", "--json", "--interval", "0.1").stdout
+    return json.loads(said)["total"]["counters"]["interrupts"]
+
+
+@test
+def a_device_interrupt_is_counted_once():
+    with Guest(net="tap", cores=2) as guest:
+        guest.wait_up()
+        before = device_interrupts(guest)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            traced = pool.submit(trace, guest, 3)
+            time.sleep(0.5)
+            for _ in range(40):
+                serves(guest)
+                time.sleep(0.02)  # the core halts, so each request interrupts it
+            events, lost = traced.result()
+        counted = device_interrupts(guest) - before
+        equal(lost, 0, "events that were lost")
+        matches = (re.fullmatch(r"interrupt (\d+)", event["name"]) for event in slices(events, CORES))
+        seen = sum(int(match[1]) in DEVICE_VECTORS for match in matches if match)
+        check(seen >= 40, f"40 requests made {seen} device interrupts")
+        # A few come before and after the trace: an ARP, a multicast.
+        check(seen <= counted <= seen + 16, f"{seen} device interrupts were traced, {counted} counted")
 
 
 @test
