@@ -6,6 +6,7 @@
  * links: tools/launcher/rates.c tools/launcher/monitor_reader.c
  * links: tools/launcher/run_folder.c tools/launcher/complaint.c
  */
+#include "tools/launcher/core_list.h"
 #include "tools/launcher/run_folder.h"
 #include "tools/launcher/top_options.h"
 #include "tools/launcher/top_view.h"
@@ -67,6 +68,25 @@ static void test_options(void **state)
 	refuse("--cores 1-", "--cores");
 	refuse("--coresx 1", "unknown option");
 	refuse("a b", "one image");
+}
+
+static void lists_of_cores_come_back_as_they_were(void **state)
+{
+	static const char *const lists[] = { "0", "63", "0-63", "1,3", "0,2-4,63", "0-1,3-4,6" };
+	uint64_t every_third = ~0ull / 7 * 3; /* 0-1,3-4 and so on: the longest */
+	char printed[CORE_LIST_SIZE];
+	uint64_t cores;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		assert_true(core_list_parse(lists[i], &cores));
+		core_list_print(cores, printed);
+		assert_string_equal(printed, lists[i]);
+	}
+	core_list_print(every_third, printed);
+	assert_true(core_list_parse(printed, &cores));
+	assert_true(cores == every_third);
+	core_list_print(0, printed);
+	assert_string_equal(printed, "");
 }
 
 /* ---- the view ---- */
@@ -323,6 +343,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_options),
+		cmocka_unit_test(lists_of_cores_come_back_as_they_were),
 		cmocka_unit_test(a_row_has_the_cores_figures),
 		cmocka_unit_test(rows_are_in_the_order_asked_for),
 		cmocka_unit_test(narrow_and_low_terminals_get_what_fits),

@@ -88,8 +88,10 @@ def queues_move_under_load_and_nothing_is_lost():
 def a_queue_that_cannot_move_stays():
     with Guest(net="tap", cores=2) as guest:
         guest.wait_up()
-        for options, why in ((("--queue", "2", "--cores", "0"), "there is no such queue"),
-                             (("--queue", "0", "--cores", "5"), "none of these cores"),
+        for options, why in ((("--queue", "2", "--cores", "0"),
+                              "no queue has moved: the image 'httpd' has no network queue 2 (--queue); 'lavra tune' lists"),
+                             (("--queue", "0", "--cores", "5"),
+                              "no queue has moved: the image 'httpd' has no core 5 (--cores); its last one is core 1"),
                              (("--queue", "0", "--cores", "0-1"), "one core"),
                              (("--queue", "0"), "one core"),
                              (("--queue", "x", "--cores", "1"), "takes a number"),

@@ -1,6 +1,7 @@
 #include "tools/launcher/core_list.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static bool parse_core(const char **text, unsigned *core)
@@ -34,4 +35,23 @@ bool core_list_parse(const char *text, uint64_t *cores)
 			*cores |= 1ull << core;
 	} while (*text++ == ',');
 	return !text[-1];
+}
+
+void core_list_print(uint64_t cores, char list[CORE_LIST_SIZE])
+{
+	size_t length = 0;
+
+	list[0] = 0;
+	for (int core = 0; core < 64; core++) {
+		int last = core;
+
+		if (!(cores >> core & 1))
+			continue;
+		while (last < 63 && cores >> (last + 1) & 1)
+			last++;
+		length += (size_t)snprintf(list + length, CORE_LIST_SIZE - length,
+					   last > core ? "%s%d-%d" : "%s%d", length ? "," : "",
+					   core, last);
+		core = last;
+	}
 }

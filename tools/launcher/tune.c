@@ -59,7 +59,7 @@ static const char *parse_queue(struct tune_options *options, const char *text)
 
 	options->queue = strtol(text, &end, 10);
 	if (end == text || *end || options->queue < 0 || options->queue >= MONITOR_CORES_MAX)
-		return complain("--queue takes a number of 'lavra tune', not '%s'", text);
+		return complain("--queue takes a number that 'lavra tune' lists, not '%s'", text);
 	return NULL;
 }
 
@@ -72,14 +72,15 @@ static const char *parse_value(struct tune_options *options, const char *name, c
 	if (!strcmp(name, "--cores"))
 		return core_list_parse(value, &options->cores)
 			   ? NULL
-			   : complain("--cores takes a list as 0,2-3, not '%s'", value);
+			   : complain("--cores takes a list of cores below 64 as 0,2-3, not '%s'",
+				      value);
 	if (!strcmp(name, "--queue"))
 		return parse_queue(options, value);
 	if (strcmp(name, "--thread"))
 		return complain("unknown option '%s'", name);
 	options->thread = strtoul(value, &end, 10);
 	if (*end || !options->thread || options->thread > INT32_MAX)
-		return complain("--thread takes a number of 'lavra tune', not '%s'", value);
+		return complain("--thread takes a number that 'lavra tune' lists, not '%s'", value);
 	return NULL;
 }
 
@@ -114,50 +115,60 @@ static const char *parse(struct tune_options *options, int argc, char **argv)
 	return NULL;
 }
 
+struct tuned {
+	struct monitor_reader reader; /* large */
+	struct running_image image;
+	struct tune_options options;
+};
+
+static void refuse_cores(const struct tuned *tuned, const char *what)
+{
+	uint64_t cores = tuned->options.cores;
+	char list[CORE_LIST_SIZE];
+
+	core_list_print(cores, list);
+	refuse(EXIT_CANNOT, "%s: the image '%s' has %s %s (--cores); its last one is core %u", what,
+	       tuned->image.name, cores & (cores - 1) ? "none of the cores" : "no core", list,
+	       tuned->reader.ncores - 1);
+}
+
 /* `what` is the beginning of a sentence that tells the image's error. */
-static void ask(const struct monitor_reader *reader, struct host_command command, const char *what)
+static void ask(const struct tuned *tuned, struct host_command command, const char *what)
 {
 	int result = 0;
-	const char *wrong = host_command(reader, &command, &result);
+	const char *wrong = host_command(&tuned->reader, &command, &result);
 
 	if (wrong)
 		refuse(EXIT_CANNOT, "%s", wrong);
+	if (result == -ESRCH)
+		refuse(EXIT_CANNOT,
+		       "%s: the image '%s' has no thread %lu (--thread); 'lavra tune' lists those "
+		       "that it has",
+		       what, tuned->image.name, tuned->options.thread);
+	if (result == -ENODEV)
+		refuse(EXIT_CANNOT,
+		       "%s: the image '%s' has no network queue %ld (--queue); 'lavra tune' lists "
+		       "those that it has",
+		       what, tuned->image.name, tuned->options.queue);
+	if (result == -EINVAL)
+		refuse_cores(tuned, what);
 	if (result)
 		refuse(EXIT_CANNOT, "%s: %s", what,
-		       result == -ESRCH	   ? "there is no such thread"
-		       : result == -ENODEV ? "there is no such queue"
-		       : result == -EINVAL ? "the image has none of these cores"
-		       : result == -ENOSPC ? "the core can have no more interrupts"
-		       : result == -ENOSYS ? "the image was built from an older source tree"
-		       : result == -EBUSY  ? "the device has not sent what is queued; try again"
-					   : strerror(-result));
+		       result == -ENOSPC ? "that core can have no more interrupts; name another one"
+		       : result == -ENOSYS
+			   ? "the image was built from an older source tree; build it anew"
+		       : result == -EBUSY ? "the device has not sent what is queued; try again"
+					  : strerror(-result));
 }
 
-/* As it is given. */
-static void print_cores(uint64_t mask)
+static void show(const struct tuned *tuned)
 {
-	const char *comma = "";
-
-	for (int core = 0; core < 64; core++) {
-		int last = core;
-
-		if (!(mask >> core & 1))
-			continue;
-		while (last < 63 && mask >> (last + 1) & 1)
-			last++;
-		printf(last > core ? "%s%d-%d" : "%s%d", comma, core, last);
-		comma = ",";
-		core = last;
-	}
-}
-
-static void show(const struct monitor_reader *reader)
-{
+	const struct monitor_reader *reader = &tuned->reader;
 	static struct monitor_threads threads; /* large */
 	struct monitor_queues queues;
 	const char *wrong;
 
-	ask(reader, (struct host_command){ .kind = MONITOR_LIST_THREADS },
+	ask(tuned, (struct host_command){ .kind = MONITOR_LIST_THREADS },
 	    "the image's threads cannot be listed");
 	wrong = host_read_threads(reader, &threads);
 	if (!wrong)
@@ -167,11 +178,11 @@ static void show(const struct monitor_reader *reader)
 	printf("%7s %-16s %5s %10s  %s\n", "THREAD", "NAME", "CORE", "CPU s", "MAY USE");
 	for (unsigned i = 0; i < threads.count; i++) {
 		const struct monitor_thread *thread = &threads.threads[i];
+		char cores[CORE_LIST_SIZE];
 
-		printf("%7u %-16s %5u %10.3f  ", thread->tid, thread->name, thread->core,
-		       (double)thread->cpu_ns / 1e9);
-		print_cores(thread->affinity);
-		putchar('\n');
+		core_list_print(thread->affinity, cores);
+		printf("%7u %-16s %5u %10.3f  %s\n", thread->tid, thread->name, thread->core,
+		       (double)thread->cpu_ns / 1e9, cores);
 	}
 	putchar('\n');
 	for (unsigned queue = 0; queue < queues.count; queue++)
@@ -184,37 +195,36 @@ static void show(const struct monitor_reader *reader)
 
 int tune_command(int argc, char **argv)
 {
-	static struct monitor_reader reader; /* large */
-	struct running_image image;
-	struct tune_options options;
-	const char *wrong = parse(&options, argc, argv);
+	static struct tuned tuned; /* large */
+	const struct tune_options *options = &tuned.options;
+	const char *wrong = parse(&tuned.options, argc, argv);
 
 	if (wrong)
 		refuse(EXIT_USAGE, "%s\n'lavra tune --help' lists the options", wrong);
-	if (options.help) {
+	if (options->help) {
 		fputs(tune_usage, stdout);
 		return 0;
 	}
-	choose_image(&image, options.which);
-	open_image(&reader, &image, true);
-	if (options.thread)
-		ask(&reader,
+	choose_image(&tuned.image, options->which);
+	open_image(&tuned.reader, &tuned.image, true);
+	if (options->thread)
+		ask(&tuned,
 		    (struct host_command){ MONITOR_SET_AFFINITY,
-					   { options.thread, options.cores } },
-		    "the thread stays where it is");
-	if (options.queue >= 0)
-		ask(&reader,
+					   { options->thread, options->cores } },
+		    "no thread has moved");
+	if (options->queue >= 0)
+		ask(&tuned,
 		    (struct host_command){
 			MONITOR_MOVE_QUEUE,
-			{ (uint64_t)options.queue, (uint64_t)__builtin_ctzll(options.cores) } },
-		    "the queue stays where it is");
-	if (options.mode >= 0)
-		ask(&reader,
+			{ (uint64_t)options->queue, (uint64_t)__builtin_ctzll(options->cores) } },
+		    "no queue has moved");
+	if (options->mode >= 0)
+		ask(&tuned,
 		    (struct host_command){
 			MONITOR_SET_IDLE,
-			{ options.thread || !options.cores ? ~0ull : options.cores,
-			  (uint64_t)options.mode } },
+			{ options->thread || !options->cores ? ~0ull : options->cores,
+			  (uint64_t)options->mode } },
 		    "the cores stay as they are");
-	show(&reader);
+	show(&tuned);
 	return 0;
 }
