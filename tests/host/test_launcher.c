@@ -111,7 +111,7 @@ static void test_shape(void **state)
 	assert_int_equal(options.shape.sockets, 1);
 	options_free(&options);
 	refuse("x --cores 4 --smp cores=2", "--cores says 4 virtual CPUs and --smp 2");
-	refuse("x --smp cores=2 --cores 1", "--cores says 1 virtual CPUs and --smp 2");
+	refuse("x --smp cores=2 --cores 1", "--cores says 1 virtual CPU and --smp 2");
 	refuse("x --smp 4", "--smp takes");
 	refuse("x --smp cores", "--smp takes");
 	refuse("x --smp cores=", "--smp takes");

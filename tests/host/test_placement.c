@@ -125,6 +125,8 @@ static const struct {
 	{ "pack:1 core:4 pu:1", "", LIST(2, 0, 4), 2, "!no CPU 4" },
 	{ "pack:1 core:4 pu:1", "0-1", LIST(2, 0, 2), 2, "!CPU 2 is not for this process" },
 	{ "pack:1 core:4 pu:1", "", LIST(2, 0, 2), 3, "!2 CPUs for 3 virtual ones" },
+	{ "pack:1 core:4 pu:1", "", LIST(1, 2), 2, "!names 1 CPU for 2 virtual ones" },
+	{ "pack:1 core:2 pu:1", "0", NODE(0), 2, "!node 0 has 1 CPU for this process" },
 	{ "pack:2 numa:1 core:2 pu:1", "", LIST(2, 3, 2), 2, "3,2 | 0-1 | 1* | 1.1.2.1" },
 	{ "pack:2 numa:1 core:2 pu:1", "", { .kind = PIN_OFF }, 2, "off" },
 };

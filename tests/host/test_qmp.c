@@ -174,7 +174,7 @@ static void threads_are_read(void **state)
 		  NULL },
 		{ "[]", "0 virtual CPUs" },
 		{ "{}", "virtual CPUs" },
-		{ "[{\"cpu-index\": 0, \"thread-id\": 11}]", "1 virtual CPUs" },
+		{ "[{\"cpu-index\": 0, \"thread-id\": 11}]", "1 virtual CPU," },
 		{ "[{\"cpu-index\": 0, \"thread-id\": 11}, {\"cpu-index\": 0, \"thread-id\": 10}]",
 		  "virtual CPU 1" },
 		{ "[{\"cpu-index\": 0, \"thread-id\": 11}, {\"cpu-index\": 2, \"thread-id\": 10}]",

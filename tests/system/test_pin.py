@@ -152,7 +152,7 @@ def what_cannot_be_pinned_is_told():
     cpus = own_cpus()
     many = min(64, len(cpus) + 1)
     for words, because in ((["--pin", "60000"], "no CPU 60000"), (["--pin", "numa:999"], "no NUMA node 999"),
-                           (["--pin", str(cpus[0]), "--cores", "2"], "1 CPUs for 2 virtual ones")):
+                           (["--pin", str(cpus[0]), "--cores", "2"], "names 1 CPU for 2 virtual ones")):
         result = lavra("run", image("hello"), "--net", "none", *words)
         equal(result.returncode, 123, f"status with {words}: {result.stderr}")
         check(because in result.stderr, f"{words}: {result.stderr}")

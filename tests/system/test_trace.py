@@ -166,6 +166,6 @@ def an_image_that_ends_ends_its_trace():
             guest.stop()
             said, _ = running.communicate(timeout=30)
             equal(running.returncode, 0, "status of lavra trace")
-            check("events of 1 cores" in said, said)
+            check(" of 1 core, " in said, said)
             with open(os.path.join(folder, "cut.json")) as file:
                 json.load(file)

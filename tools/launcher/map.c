@@ -1,5 +1,7 @@
 #include "tools/launcher/map.h"
 
+#include "tools/launcher/plural.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,11 +36,6 @@ static void name_group(struct slot *slot, hwloc_topology_t topology, hwloc_obj_t
 			 ", NUMA node %d", node);
 }
 
-static const char *plural(int count)
-{
-	return count == 1 ? "" : "s";
-}
-
 void map_of_host(struct map *map, const struct pin *pin)
 {
 	hwloc_topology_t topology = pin->topology;
@@ -52,8 +49,9 @@ void map_of_host(struct map *map, const struct pin *pin)
 			     .count = (unsigned)processors,
 			     .slots = new_slots((unsigned)processors) };
 	snprintf(map->summary, sizeof(map->summary),
-		 "%d package%s, %d core%s, %d CPU%s, %d NUMA node%s", packages, plural(packages),
-		 cores, plural(cores), processors, plural(processors), nodes, plural(nodes));
+		 "%d package%s, %d core%s, %d CPU%s, %d NUMA node%s", packages,
+		 plural((unsigned long)packages), cores, plural((unsigned long)cores), processors,
+		 plural((unsigned long)processors), nodes, plural((unsigned long)nodes));
 	for (unsigned i = 0; i < map->count; i++) {
 		hwloc_obj_t processor = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PU, i);
 		hwloc_obj_t core =
@@ -96,9 +94,9 @@ void map_of_guest(struct map *map, const struct pin *pin, const struct machine_s
 			     .slots = new_slots(placement->ncpus) };
 	snprintf(map->summary, sizeof(map->summary),
 		 "%u virtual CPU%s (vCPU): %u package%s of %u die%s of %u core%s of %u thread%s",
-		 placement->ncpus, plural((int)placement->ncpus), shape->sockets,
-		 plural((int)shape->sockets), shape->dies, plural((int)shape->dies), shape->cores,
-		 plural((int)shape->cores), shape->threads, plural((int)shape->threads));
+		 placement->ncpus, plural(placement->ncpus), shape->sockets, plural(shape->sockets),
+		 shape->dies, plural(shape->dies), shape->cores, plural(shape->cores),
+		 shape->threads, plural(shape->threads));
 	for (unsigned i = 0; i < map->count; i++) {
 		struct slot *slot = &map->slots[i];
 

@@ -1,6 +1,7 @@
 #include "tools/launcher/options.h"
 
 #include "tools/launcher/complaint.h"
+#include "tools/launcher/plural.h"
 #include "tools/launcher/poll_mode.h"
 
 #include <arpa/inet.h>
@@ -141,8 +142,8 @@ static const char *settle_cores(struct options *options)
 	if (!product)
 		return NULL;
 	if (options->has_cores && options->cores != product)
-		return complain("--cores says %u virtual CPUs and --smp %u: leave one of them out",
-				options->cores, product);
+		return complain("--cores says %u virtual CPU%s and --smp %u: leave one of them out",
+				options->cores, plural(options->cores), product);
 	if (shape->dies > 1 && strcmp(options->machine, "microvm") == 0)
 		return complain("--machine microvm has no dies: leave dies= out of --smp, or take "
 				"--machine q35");

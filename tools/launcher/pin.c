@@ -1,6 +1,7 @@
 #include "tools/launcher/pin.h"
 
 #include "tools/launcher/complaint.h"
+#include "tools/launcher/plural.h"
 #include "tools/launcher/qmp.h"
 
 #include <errno.h>
@@ -151,9 +152,12 @@ void pin_print(const struct pin *pin, const char *prefix)
 	const struct placement *placement = &pin->placement;
 	char *list;
 
-	if (placement->too_many)
-		printf("%snothing is pinned: %u virtual CPUs are more than %u CPUs\n", prefix,
-		       placement->ncpus, (unsigned)hwloc_bitmap_weight(pin->usable));
+	if (placement->too_many) {
+		int usable = hwloc_bitmap_weight(pin->usable);
+
+		printf("%snothing is pinned: %u virtual CPUs are more than %d CPU%s\n", prefix,
+		       placement->ncpus, usable, plural((unsigned long)usable));
+	}
 	if (!placement->pinned)
 		return;
 	for (unsigned i = 0; i < placement->ncpus; i++)

@@ -1,6 +1,7 @@
 #include "tools/launcher/placement.h"
 
 #include "tools/launcher/complaint.h"
+#include "tools/launcher/plural.h"
 
 #include <stdlib.h>
 
@@ -301,9 +302,10 @@ static const char *take_list(struct placement *placement, hwloc_topology_t topol
 			return wrong;
 	}
 	if (pin->ncpus < placement->ncpus)
-		return complain("--pin names %u CPUs for %u virtual ones: name more, or take fewer "
-				"with --cores",
-				pin->ncpus, placement->ncpus);
+		return complain(
+		    "--pin names %u CPU%s for %u virtual one%s: name more, or take fewer "
+		    "with --cores",
+		    pin->ncpus, plural(pin->ncpus), placement->ncpus, plural(placement->ncpus));
 	for (unsigned i = 0; i < placement->ncpus; i++)
 		placement->cpu[i] = pin->cpus[i];
 	return NULL;
@@ -323,9 +325,11 @@ static const char *take_node(struct placement *placement, hwloc_topology_t topol
 	part = new_set();
 	hwloc_bitmap_and(part, node->cpuset, usable);
 	if (count(part) < placement->ncpus)
-		wrong = complain("--pin: NUMA node %u has %u CPUs for this process, fewer than the "
-				 "%u virtual ones: take fewer with --cores, or another node",
-				 number, count(part), placement->ncpus);
+		wrong =
+		    complain("--pin: NUMA node %u has %u CPU%s for this process, fewer than the "
+			     "%u virtual one%s: take fewer with --cores, or another node",
+			     number, count(part), plural(count(part)), placement->ncpus,
+			     plural(placement->ncpus));
 	else
 		place(placement, topology, part);
 	hwloc_bitmap_free(part);

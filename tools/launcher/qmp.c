@@ -2,6 +2,7 @@
 
 #include "tools/launcher/clock.h"
 #include "tools/launcher/complaint.h"
+#include "tools/launcher/plural.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -183,8 +184,8 @@ const char *qmp_read_threads(const json_t *answer, int *threads, unsigned ncpus)
 	bool known[64] = { false };
 
 	if (!json_is_array(answer) || json_array_size(answer) != ncpus || ncpus > 64)
-		return complain("QEMU tells of %zu virtual CPUs, not of %u",
-				json_array_size(answer), ncpus);
+		return complain("QEMU tells of %zu virtual CPU%s, not of %u",
+				json_array_size(answer), plural(json_array_size(answer)), ncpus);
 	for (unsigned i = 0; i < ncpus; i++) {
 		const json_t *cpu = json_array_get(answer, i);
 		const json_t *index = json_object_get(cpu, "cpu-index");

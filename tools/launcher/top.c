@@ -5,6 +5,7 @@
 #include "tools/launcher/clock.h"
 #include "tools/launcher/core_list.h"
 #include "tools/launcher/lavra.h"
+#include "tools/launcher/plural.h"
 #include "tools/launcher/terminal.h"
 #include "tools/launcher/top_options.h"
 #include "tools/launcher/top_view.h"
@@ -73,9 +74,9 @@ static void draw(const struct top *top, const char *prompt, const char *typed)
 			TERMINAL_BOLD, TERMINAL_PLAIN);
 	fclose(table);
 	fputs(TERMINAL_HOME, stdout);
-	printf("lavra top: %.*s, pid %d, %u cores, by %s%s%s" TERMINAL_END_LINE "\n",
+	printf("lavra top: %.*s, pid %d, %u core%s, by %s%s%s" TERMINAL_END_LINE "\n",
 	       (int)(width > 60 ? IMAGE_NAME_SIZE : 12), top->image.name, (int)top->image.pid,
-	       top->reader.ncores, top_column_title(top->order.column),
+	       top->reader.ncores, plural(top->reader.ncores), top_column_title(top->order.column),
 	       top->order.reverse ? ", reverse" : "", top->paused ? ", paused" : "");
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
 		printf("%s" TERMINAL_END_LINE "\n", line);

@@ -1,5 +1,7 @@
 #include "tools/launcher/top_view.h"
 
+#include "tools/launcher/plural.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,8 +188,9 @@ void top_print_table(FILE *to, const struct top_sample *sample, struct top_order
 	rates_total(&total, sample->rates, sample->reader, sample->cores);
 	print_row(to, sample, &total, -1, ncolumns);
 	if (shown < nrows || ncolumns < NCOLUMNS)
-		fprintf(to, "(left out: %u cores, %u columns)\n", nrows - shown,
-			(unsigned)NCOLUMNS - ncolumns);
+		fprintf(to, "(left out: %u core%s, %u column%s)\n", nrows - shown,
+			plural(nrows - shown), (unsigned)NCOLUMNS - ncolumns,
+			plural(NCOLUMNS - ncolumns));
 }
 
 /* ---- JSON ---- */

@@ -5,6 +5,7 @@
 #include "tools/launcher/complaint.h"
 #include "tools/launcher/host_command.h"
 #include "tools/launcher/lavra.h"
+#include "tools/launcher/plural.h"
 #include "tools/launcher/trace_json.h"
 
 #include <errno.h>
@@ -219,9 +220,11 @@ int trace_command(int argc, char **argv)
 	events = trace_write_json(to, &trace);
 	if (fclose(to) != 0)
 		refuse(EXIT_CANNOT, "%s: %s", options.out ? options.out : path, strerror(errno));
-	printf("%s: %zu events of %u cores, %lu lost%s; open it in Perfetto or chrome://tracing\n",
-	       options.out ? options.out : path, events, trace.ncores, trace.lost,
-	       trace.lost ? " (this machine was too busy to read them in time)" : "");
+	printf(
+	    "%s: %zu event%s of %u core%s, %lu lost%s; open it in Perfetto or chrome://tracing\n",
+	    options.out ? options.out : path, events, plural(events), trace.ncores,
+	    plural(trace.ncores), trace.lost,
+	    trace.lost ? " (this machine was too busy to read them in time)" : "");
 	trace_free(&trace);
 	return 0;
 }
