@@ -361,7 +361,7 @@ static void test_arguments_are_quoted(void **state)
 
 	assert_null(options_parse(&options, 5, variables));
 	assert_null(build(&command, &options, false));
-	assert_string_equal(command.words[command.nwords - 1], "'env=A=two words' \"env=B=it's\" ");
+	assert_string_equal(command.words[command.nwords - 1], "'env=A=two words' \"env=B=it's\"");
 	command_free(&command);
 	options_free(&options);
 

@@ -160,6 +160,8 @@ const char *command_line_of(const struct options *options, uint64_t time_ms, cha
 			fprintf(stream, " %s%s%s", quotes, options->arguments[i], quotes);
 	}
 	fclose(stream);
+	while (size && line[size - 1] == ' ')
+		line[--size] = 0;
 	if (!wrong && size > MAX_LINE)
 		wrong =
 		    "the options for the image, the variables and the arguments are longer than 4095 "
