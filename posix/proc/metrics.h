@@ -17,6 +17,11 @@
 /* Serve, if the boot option says so. Boot thread, when the network has its addresses. */
 void metrics_start(void);
 
+struct socket_address;
+/* Is a TCP socket's address at the port that is served here, which the application cannot have? Says so on the console.
+ * Any core, thread context. */
+bool metrics_has_port(const struct socket_address *address);
+
 struct text;
 /* All counters of all cores and the totals, in Prometheus' text format (version 0.0.4). Lets other threads run
  * meanwhile. Thread context. */

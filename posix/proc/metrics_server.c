@@ -23,6 +23,7 @@
 #define IGNORED_MAX 4096 /* behind a request's head, before its connection is closed */
 
 static READ_MOSTLY uint16_t port; /* 0: off */
+static READ_MOSTLY bool serves;
 
 static const char *parse_metrics(const char *value)
 {
@@ -292,6 +293,21 @@ static void serve(void *unused)
 	}
 }
 
+bool metrics_has_port(const struct socket_address *address)
+{
+	static bool reported;
+
+	/* Of both families the port lies at the same place. */
+	if (!serves || address->length < sizeof(address->in) ||
+	    address->in.sin_port != __builtin_bswap16(port))
+		return false;
+	if (!__atomic_exchange_n(&reported, true, __ATOMIC_RELAXED))
+		kprintf("metrics: the application wants port %u, which metrics=%u has: give one of "
+			"them another port (reported once)\n",
+			port, port);
+	return true;
+}
+
 void metrics_start(void)
 {
 	if (!port)
@@ -300,6 +316,7 @@ void metrics_start(void)
 		kprintf("metrics: there is no network, so nothing serves port %u\n", port);
 		return;
 	}
+	serves = true;
 	for (core_id_t core = 0; core < ncores; core++)
 		if (network_cores >> core & 1 && !thread_create("metrics", core, serve, NULL))
 			kprintf("metrics: no memory to serve port %u on core %u\n", port, core);

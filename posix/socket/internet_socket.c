@@ -3,6 +3,7 @@
  * that is this core.
  */
 #include "posix/file/iovec.h"
+#include "posix/proc/metrics.h"
 #include "posix/signal/signal.h"
 #include "posix/socket/socket_file.h"
 #include "posix/socket/socket_kind.h"
@@ -78,6 +79,9 @@ static long internet_peer_address(struct file *file, struct socket_address *addr
 
 static long bind_attempt(struct file *file, void *argument)
 {
+	/* Its listeners share the port with each other (SO_REUSEPORT), so the network would let this one, too. */
+	if (!socket_is_datagram(socket_of(file)) && metrics_has_port(argument))
+		return -EADDRINUSE;
 	return socket_bind(socket_of(file), argument);
 }
 

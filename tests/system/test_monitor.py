@@ -166,6 +166,19 @@ def metrics_are_served_and_nothing_else():
 
 
 @test
+def the_port_of_metrics_is_not_the_applications():
+    with Guest(net="tap", cores=2, extra=("--metrics", "80")) as guest:
+        check(guest.process.wait(30) != 0, "httpd could listen")
+        said = guest.console()
+        equal(said.count("the application wants port 80, which metrics=80 has"), 1, "times it is said in: " + said)
+        check("cannot listen on port 80: Address in use" in said, said)
+    # Nothing serves it without a network, so it is free.
+    with Guest(net="none", command=[LAVRA, "run", image("httpd"), "--net", "none", "--metrics", "80"]) as guest:
+        time.sleep(1)
+        check(guest.process.poll() is None, guest.console())
+
+
+@test
 def top_works_without_a_network():
     command = [LAVRA, "run", image("httpd"), "--net", "none", "--cores", "2", "--metrics", str(METRICS_PORT)]
     with Guest(net="none", command=command) as guest:
