@@ -44,6 +44,9 @@ int transmit_queue_create(unsigned pair, struct virtio_device *device, unsigned 
 void receive_queue_destroy(unsigned pair);
 void transmit_queue_destroy(unsigned pair);
 
+/* By pair: are its interrupts directed to its core? The kernel writes it, before the core takes the queue over. */
+extern bool receive_interrupts[MAX_CORES];
+
 /* Nobody waits any more for what is being sent. Owning core. */
 void transmit_queue_restart(unsigned pair);
 /* Tell the device of all that is queued. Has it read what somebody waits for? Owning core. */

@@ -49,7 +49,6 @@ struct receive_queue {
 	unsigned nfree; /* in the free list */
 	unsigned reserve; /* packets that the ring and the free list keep between them */
 	unsigned refill_batch;
-	bool has_vector;
 	bool mergeable; /* a frame may take several buffers */
 	struct receive_buffer *pages;
 	ck_stack_t returned CACHE_ALIGNED; /* producers: other cores; consumer: the owner */
@@ -59,6 +58,7 @@ static READ_MOSTLY struct receive_queue *queues[MAX_CORES]; /* by pair */
 /* By pair; PACKET_NOBODY while it changes. Written by who leaves and takes over: others never see themselves. */
 static SHARED uint8_t owners[MAX_CORES] CACHE_ALIGNED;
 _Static_assert(MAX_CORES <= PACKET_NOBODY, "a core is a byte");
+SHARED bool receive_interrupts[MAX_CORES];
 
 static struct receive_buffer *buffer_of(struct packet *packet)
 {
@@ -323,7 +323,8 @@ bool virtio_net_enable_interrupt(unsigned queue)
 		return true; /* nothing will ever come */
 	if (rq->vq.nfree >= rq->refill_batch)
 		refill(rq);
-	return rq->has_vector && virtqueue_enable_interrupt(&rq->vq);
+	return __atomic_load_n(&receive_interrupts[queue], __ATOMIC_RELAXED) &&
+	       virtqueue_enable_interrupt(&rq->vq);
 }
 
 void virtio_net_disable_interrupt(unsigned queue)
@@ -375,7 +376,6 @@ int receive_queue_create(unsigned pair, core_id_t owner, struct virtio_device *d
 	error = rq->packets ? fill_pool(rq, pair, npackets) : -ENOMEM;
 	if (error)
 		return error; /* the device knows the rings: freed when it has been reset */
-	rq->has_vector = vector != VIRTIO_NO_VECTOR;
 	rq->mergeable = device->features & NET_F_MRG_RXBUF;
 	rq->reserve = vq->size / 4;
 	rq->refill_batch = min(16u, vq->size / 8);

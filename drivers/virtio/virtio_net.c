@@ -186,20 +186,23 @@ int virtio_net_prepare_interrupt(core_id_t core)
 
 void virtio_net_direct_interrupt(unsigned queue, core_id_t core)
 {
-	if (network_device->nvectors)
-		network_device->transport->set_vector(network_device, queue, &vectors[core]);
+	if (!network_device->nvectors)
+		return;
+	network_device->transport->set_vector(network_device, queue, &vectors[core]);
+	__atomic_store_n(&receive_interrupts[queue], true, __ATOMIC_RELAXED);
 }
 
-/* A pair's entry in the device's table of vectors. */
+/* A pair's entry in the device's table of vectors: masked while its core cannot have interrupts, so that it can be
+ * directed when the pair moves. */
 static unsigned choose_vector(struct virtio_device *device, unsigned pair, core_id_t owner)
 {
+	receive_interrupts[pair] = false;
 	if (device->nvectors == 0)
 		return VIRTIO_NO_VECTOR;
-	if (virtio_net_prepare_interrupt(owner) != 0) {
+	if (virtio_net_prepare_interrupt(owner) == 0)
+		virtio_net_direct_interrupt(pair, owner);
+	else
 		kprintf("virtio-net: core %u has no interrupt vector left: it polls\n", owner);
-		return VIRTIO_NO_VECTOR;
-	}
-	virtio_net_direct_interrupt(pair, owner);
 	return pair;
 }
 

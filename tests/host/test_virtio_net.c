@@ -754,6 +754,32 @@ static void a_queue_changes_its_owner(void **state)
 	this_core = 0;
 }
 
+/* The driver remembers cores that have vectors, so these are others than those of all tests. */
+static void a_queue_gets_interrupts_on_a_core_that_can_have_them(void **state)
+{
+	static const core_id_t owners[] = { 5, 6 };
+
+	model.cores_without_interrupts = 1ull << 5;
+	assert_int_equal(virtio_net_init(owners, 2), 0);
+	assert_int_equal(model.queues[0].vector, 0);
+	assert_int_equal(model.directed[0], 0);
+	assert_int_equal(model.directed[1], 0x46);
+	this_core = 5;
+	assert_false(virtio_net_enable_interrupt(0));
+	assert_true(virtio_net_leave(0));
+	/* It comes back without having been directed anywhere. */
+	virtio_net_take_over(0);
+	assert_false(virtio_net_enable_interrupt(0));
+	assert_true(virtio_net_leave(0));
+	assert_int_equal(virtio_net_prepare_interrupt(6), 0);
+	virtio_net_direct_interrupt(0, 6);
+	this_core = 6;
+	virtio_net_take_over(0);
+	assert_int_equal(model.directed[0], 0x46);
+	assert_true(virtio_net_enable_interrupt(0));
+	this_core = 0;
+}
+
 static void done_once(void *argument)
 {
 	++*(unsigned *)argument;
@@ -825,6 +851,7 @@ int main(void)
 		RUN(stops_on_a_completion_inside_a_chain),
 		RUN(does_not_follow_descriptors),
 		RUN(a_queue_changes_its_owner),
+		SETUP(a_queue_gets_interrupts_on_a_core_that_can_have_them),
 		RUN(a_queue_stays_until_the_device_has_read),
 	};
 

@@ -119,6 +119,8 @@ uint64_t arch_random(void)
 int irq_allocate(core_id_t core, void (*handler)(void *), void *argument,
 		 struct msi_message *message)
 {
+	if (model.cores_without_interrupts >> core & 1)
+		return -ENOSPC;
 	*message = (struct msi_message){ .address = 0xfee00000, .data = 0x40 + core };
 	return 0;
 }
@@ -219,6 +221,7 @@ static void model_set_vector(struct virtio_device *device, unsigned vector,
 {
 	if (vector >= model.nvectors)
 		abort();
+	model.directed[vector] = message->data;
 }
 
 static const struct virtio_transport model_transport = {

@@ -32,6 +32,7 @@ struct model {
 	unsigned nvectors;
 	bool absent, refuses_features, never_resets, refuses_pairs, ignores_control,
 	    refuses_vectors;
+	uint64_t cores_without_interrupts;
 	/* What the driver did. */
 	uint8_t status;
 	uint8_t statuses[16]; /* every one written, in order */
@@ -39,6 +40,7 @@ struct model {
 	uint64_t accepted;
 	unsigned pairs; /* set through the control queue */
 	struct model_queue queues[MODEL_MAX_QUEUES];
+	uint32_t directed[MODEL_MAX_QUEUES]; /* what a vector raises; 0: it is masked */
 	/* Memory: what is allocated, and which allocation from now on fails (0: none). */
 	unsigned allocations;
 	unsigned failing_allocation;
