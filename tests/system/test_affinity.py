@@ -91,7 +91,7 @@ def a_queue_that_cannot_move_stays():
         for options, why in ((("--queue", "2", "--cores", "0"),
                               "no queue has moved: the image 'httpd' has no network queue 2 (--queue); 'lavra tune' lists"),
                              (("--queue", "0", "--cores", "5"),
-                              "no queue has moved: the image 'httpd' has no core 5 (--cores); its last one is core 1"),
+                              "nothing has changed: the image 'httpd' has no core 5 (--cores); its last one is core 1"),
                              (("--queue", "0", "--cores", "0-1"), "one core"),
                              (("--queue", "0"), "one core"),
                              (("--queue", "x", "--cores", "1"), "takes a number"),

@@ -121,15 +121,20 @@ struct tuned {
 	struct tune_options options;
 };
 
-static void refuse_cores(const struct tuned *tuned, const char *what)
+/* All that are named have to be there: it may be a slip. */
+static void check_cores(const struct tuned *tuned)
 {
-	uint64_t cores = tuned->options.cores;
+	unsigned last = tuned->reader.ncores - 1;
+	uint64_t missing = tuned->options.cores & ~(~0ull >> (63 - last));
 	char list[CORE_LIST_SIZE];
 
-	core_list_print(cores, list);
-	refuse(EXIT_CANNOT, "%s: the image '%s' has %s %s (--cores); its last one is core %u", what,
-	       tuned->image.name, cores & (cores - 1) ? "none of the cores" : "no core", list,
-	       tuned->reader.ncores - 1);
+	if (!missing)
+		return;
+	core_list_print(missing, list);
+	refuse(
+	    EXIT_CANNOT,
+	    "nothing has changed: the image '%s' has no core%s %s (--cores); its last one is core %u",
+	    tuned->image.name, missing & (missing - 1) ? "s" : "", list, last);
 }
 
 /* `what` is the beginning of a sentence that tells the image's error. */
@@ -150,8 +155,6 @@ static void ask(const struct tuned *tuned, struct host_command command, const ch
 		       "%s: the image '%s' has no network queue %ld (--queue); 'lavra tune' lists "
 		       "those that it has",
 		       what, tuned->image.name, tuned->options.queue);
-	if (result == -EINVAL)
-		refuse_cores(tuned, what);
 	if (result)
 		refuse(EXIT_CANNOT, "%s: %s", what,
 		       result == -ENOSPC ? "that core can have no more interrupts; name another one"
@@ -207,6 +210,7 @@ int tune_command(int argc, char **argv)
 	}
 	choose_image(&tuned.image, options->which);
 	open_image(&tuned.reader, &tuned.image, true);
+	check_cores(&tuned);
 	if (options->thread)
 		ask(&tuned,
 		    (struct host_command){ MONITOR_SET_AFFINITY,
