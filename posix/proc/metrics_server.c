@@ -244,15 +244,16 @@ static uint64_t pass(struct server *server)
 	return next_ns;
 }
 
+/* For both families, at any address. */
 static int listen_here(struct server *server)
 {
 	const struct socket_address address = {
-		.length = sizeof(address.in),
-		.in = { .sin_family = AF_INET, .sin_port = __builtin_bswap16(port) },
+		.length = sizeof(address.in6),
+		.in6 = { .sin6_family = AF_INET6, .sin6_port = __builtin_bswap16(port) },
 	};
 	int one = 1, error;
 
-	server->listener = socket_create(AF_INET, SOCK_STREAM, 0, &error);
+	server->listener = socket_create(AF_INET6, SOCK_STREAM, 0, &error);
 	if (!server->listener)
 		return error;
 	/* For this core's own connections. */

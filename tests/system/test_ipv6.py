@@ -191,10 +191,28 @@ def ipv6_address_of_somebody_else():
         thread.join()
 
 
+def metrics_of(host):
+    done = subprocess.run(["curl", "-sS", "--max-time", "10", f"http://{host}:9100/metrics"], capture_output=True,
+                          text=True)
+    equal(done.returncode, 0, f"status of curl to {host}: {done.stderr}")
+    check("lavra_rx_packets_total" in done.stdout, f"{host} told: {done.stdout[:300]}")
+
+
+@test
+def metrics_are_served_over_both_families():
+    with Guest6(cores=2, extra=("--metrics", "9100")) as guest:
+        guest.wait_up()
+        metrics_of(GUEST_IP)
+        guest.speak6()
+        guest.wait_up()
+        metrics_of(f"[{GUEST6}]")
+
+
 @test
 def ipv6_off_is_off():
-    with Guest6(ip6="off", cores=1) as guest:
+    with Guest6(ip6="off", cores=1, extra=("--metrics", "9100")) as guest:
         guest.wait_up()
+        metrics_of(GUEST_IP)
         check(not ping6(icmp6_socket(64), f"{LINK_LOCAL6}%{TAP}", 10, 1), "an answer in spite of ip6=off")
         wait_for_link_local()
         advertise(icmp6_socket())
