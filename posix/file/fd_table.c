@@ -21,7 +21,7 @@
 #define WORD 64u
 /* A cache line of a chunk. */
 #define LINE (64u / sizeof(struct file *))
-/* These numbers are in no stock: who closes one of the standard descriptors gets it with the next that he opens,
+/* These numbers are in no stock: who closes one of the standard descriptors gets it with the next that is opened,
  * on whatever core. */
 #define COMMON LINE
 

@@ -41,6 +41,57 @@ TEST(descriptors_are_the_lowest_free)
 	close(1000);
 }
 
+/* Each number is one file's: who opens an eventfd with a value of its own finds that there. */
+static void *open_and_close(void *argument)
+{
+	uint64_t mine = (uint64_t)(uintptr_t)argument << 32, value;
+	unsigned seed = (unsigned)(uintptr_t)argument;
+	cpu_set_t core;
+	struct {
+		int fd;
+		uint64_t value;
+	} open[100] = { { 0 } };
+
+	CPU_ZERO(&core);
+	CPU_SET((int)(uintptr_t)argument % test_cores, &core);
+	CHECK_EQ(sched_setaffinity(0, sizeof(core), &core), 0);
+	for (unsigned i = 1; i < 5000; i++) {
+		unsigned which = (unsigned)rand_r(&seed) % 100;
+
+		if (!open[which].fd) {
+			open[which].value = mine + i;
+			open[which].fd = eventfd(0, EFD_NONBLOCK);
+			CHECK(open[which].fd > 2);
+			CHECK_EQ(write(open[which].fd, &open[which].value, 8), 8);
+			continue;
+		}
+		if (i % 16 == 0) {
+			int copy = dup(open[which].fd);
+
+			CHECK_EQ(dup2(copy, open[which].fd), open[which].fd);
+			CHECK_EQ(close(copy), 0);
+		}
+		CHECK_EQ(read(open[which].fd, &value, 8), 8);
+		CHECK_EQ(value, open[which].value);
+		CHECK_EQ(close(open[which].fd), 0);
+		open[which].fd = 0;
+	}
+	for (unsigned i = 0; i < 100; i++)
+		if (open[i].fd)
+			close(open[i].fd);
+	return NULL;
+}
+
+TEST(cores_open_and_close_at_once)
+{
+	pthread_t threads[8];
+
+	for (uintptr_t i = 0; i < 8; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, open_and_close, (void *)(i + 1)), 0);
+	for (unsigned i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+}
+
 TEST(the_limit_of_descriptors_holds)
 {
 	struct rlimit old, limit;
