@@ -156,7 +156,7 @@ bool core_poll(void)
 	worked |= timers_run(poll_ns) != 0;
 	for (struct poller *poller = pollers; poller; poller = poller->next)
 		worked |= poller->poll(poll_ns);
-	epoch_safe_point(poll_ns);
+	epoch_safe_point();
 	polling = false;
 	turns_left = run_queue_length();
 	if (worked)
@@ -202,7 +202,9 @@ void idle_wait(void)
 		uint64_t before = clock_ns();
 		uint64_t wake_ns = min(core_next_deadline(), hurry_next());
 
-		wake_ns = min(wake_ns, epoch_deadline_ns());
+		/* What we deferred is released when other cores have passed a safe point: look again. */
+		if (epoch_is_pending())
+			wake_ns = min(wake_ns, before + TICK_NS);
 		if (wake_ns > before) {
 			counters.halts++;
 			wake_ns = min(wake_ns, monitor_halts(before));

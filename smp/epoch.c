@@ -12,14 +12,6 @@
 static ck_epoch_t epoch;
 static ck_epoch_record_t records[MAX_CORES];
 
-/* Moving the epoch on takes some lines from core to core, so many releases share it: a core tries when so many more
- * are deferred, or when so much time is over. */
-#define ENOUGH 32u
-#define WAIT_NS (20 * NS_PER_MS)
-
-static CORE_LOCAL unsigned enough;
-static CORE_LOCAL uint64_t due_ns;
-
 int epoch_init(void)
 {
 	/* All here, while one core runs: these two functions of the distribution's libck use vector
@@ -48,31 +40,21 @@ void epoch_defer(struct deferred *deferred, void (*function)(struct deferred *))
 	ck_epoch_call(&records[this_core], &deferred->entry, release);
 }
 
-void epoch_safe_point(uint64_t now_ns)
+bool epoch_is_pending(void)
+{
+	return ck_pr_load_uint(&records[this_core].n_pending) != 0;
+}
+
+void epoch_safe_point(void)
 {
 	ck_epoch_record_t *record = &records[this_core];
-	unsigned pending = record->n_pending;
 
 	if (unlikely(record->epoch != ck_pr_load_uint(&epoch.epoch))) {
 		ck_epoch_end(record, NULL);
 		ck_epoch_begin(record, NULL);
 	}
-	if (likely(!pending) || (pending < enough && now_ns < due_ns))
-		return;
-	ck_epoch_poll(record);
-	enough = record->n_pending + ENOUGH;
-	due_ns = now_ns + WAIT_NS;
-}
-
-uint64_t epoch_deadline_ns(void)
-{
-	return records[this_core].n_pending ? due_ns : UINT64_MAX;
-}
-
-bool epoch_hurry(void)
-{
-	due_ns = 0;
-	return records[this_core].n_pending != 0;
+	if (unlikely(record->n_pending))
+		ck_epoch_poll(record);
 }
 
 void epoch_sleep(void)

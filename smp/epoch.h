@@ -22,12 +22,9 @@ void epoch_defer(struct deferred *deferred, void (*release)(struct deferred *));
 
 int epoch_init(void); /* boot core, before the others start and before applications run */
 void epoch_online(void); /* each core, once, before it runs threads */
-/* core_poll(), and the network's pass in it: calls what is due, looked for when 32 more are deferred, or after 20 ms. */
-void epoch_safe_point(uint64_t now_ns);
-/* When this core must come to a safe point at the latest, also if it halts: something that it deferred is not yet
- * released. UINT64_MAX: nothing is. Owning core. */
-uint64_t epoch_deadline_ns(void);
-/* That is now: somebody waits for memory. False: nothing is deferred. Owning core. */
-bool epoch_hurry(void);
+void epoch_safe_point(void); /* core_poll(); calls what is due */
+/* Is something this core deferred not yet released? Then it must come to a safe point again within
+ * milliseconds: a timer is due before it halts. Owning core, any context. */
+bool epoch_is_pending(void);
 void epoch_sleep(void); /* before a halt */
 void epoch_wake(void); /* after it */

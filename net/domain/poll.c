@@ -61,7 +61,7 @@ bool network_poll(uint64_t now_ns)
 	worked |= interface_poll();
 	/* It may be long until this core allocates again. */
 	object_collect();
-	epoch_safe_point(now_ns);
+	epoch_safe_point();
 	parcels_flush();
 	network_frames_settle();
 	return worked;
@@ -69,16 +69,12 @@ bool network_poll(uint64_t now_ns)
 
 bool network_prepare_sleep(void)
 {
-	uint64_t look_ns;
-
 	look_settle_now();
-	look_ns = epoch_deadline_ns();
 	if (interface_waits_for_room())
-		look_ns = min(look_ns, clock_ns() + ROOM_NS);
-	else if (network_exchange.nsends)
-		look_ns = min(look_ns, clock_ns() + TICK_NS);
-	if (look_ns != UINT64_MAX)
-		timer_start(&look_again, look_ns);
+		timer_start(&look_again, clock_ns() + ROOM_NS);
+	/* What is deferred is released when other cores have passed a safe point. */
+	else if (epoch_is_pending() || network_exchange.nsends)
+		timer_start(&look_again, clock_ns() + TICK_NS);
 	if (parcels_wait() || !interface_prepare_sleep())
 		return false;
 	epoch_sleep();

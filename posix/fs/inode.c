@@ -56,7 +56,7 @@ bool fs_may_grow(void)
 
 bool fs_wait_for_memory(void)
 {
-	for (unsigned i = 0; i < 100 && epoch_hurry(); i++) {
+	for (unsigned i = 0; i < 100 && epoch_is_pending(); i++) {
 		thread_yield();
 		if (frame_free_count() > fs_reserve_pages())
 			return true;

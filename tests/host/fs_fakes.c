@@ -41,7 +41,7 @@ void mutex_wake(struct mutex *mutex) {}
 
 void thread_yield(void)
 {
-	epoch_safe_point(UINT64_MAX);
+	epoch_safe_point();
 }
 
 /* ---- mappings: none ---- */
@@ -145,6 +145,6 @@ void fs_fakes_boot(size_t bytes)
 void fs_fakes_settle(void)
 {
 	/* What ends may let other things end, and an epoch takes a few safe points. */
-	for (int i = 0; i < 20 || epoch_hurry(); i++)
-		epoch_safe_point(UINT64_MAX);
+	for (int i = 0; i < 20 || epoch_is_pending(); i++)
+		epoch_safe_point();
 }

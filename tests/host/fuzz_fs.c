@@ -611,7 +611,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (input.next < input.end) {
 		step(&input);
 		if (take(&input, 4) == 0)
-			epoch_safe_point(UINT64_MAX);
+			epoch_safe_point();
 	}
 	for (int i = 0; i < HANDLES; i++)
 		close_handle(&handles[i]);

@@ -62,7 +62,7 @@ static void release_object(struct deferred *entry)
 static void safe_point(void)
 {
 	__tsan_release(&promise);
-	epoch_safe_point(UINT64_MAX);
+	epoch_safe_point();
 }
 
 static void use(const struct object *object)
@@ -109,7 +109,7 @@ static void *run_core(void *argument)
 	}
 	__atomic_fetch_add(&finished, 1, __ATOMIC_SEQ_CST);
 	/* Sleeping cores hold nobody up; those with something pending come back to safe points. */
-	while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < NTHREADS || epoch_hurry()) {
+	while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < NTHREADS || epoch_is_pending()) {
 		safe_point();
 		sched_yield();
 	}

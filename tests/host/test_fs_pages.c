@@ -21,8 +21,8 @@ static size_t free_at_start, objects_at_start;
 
 static void settle(void)
 {
-	for (int i = 0; i < 20 || epoch_hurry(); i++)
-		epoch_safe_point(UINT64_MAX);
+	for (int i = 0; i < 20 || epoch_is_pending(); i++)
+		epoch_safe_point();
 }
 
 static int begin(void **state)

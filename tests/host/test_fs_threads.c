@@ -67,7 +67,7 @@ void epoch_defer(struct deferred *deferred, void (*release)(struct deferred *))
 	waiting = entry;
 }
 
-bool epoch_hurry(void)
+bool epoch_is_pending(void)
 {
 	return waiting != NULL;
 }
@@ -83,7 +83,7 @@ static bool is_due(const struct waiting *entry)
 	return true;
 }
 
-void epoch_safe_point(uint64_t now_ns)
+void epoch_safe_point(void)
 {
 	struct waiting **link = &waiting, *due = NULL;
 
@@ -182,7 +182,7 @@ static void look(unsigned *random)
 		return;
 	if (open_inode(walk.inode, walk.number, O_RDONLY, &file))
 		give_up("open", 0);
-	epoch_safe_point(UINT64_MAX);
+	epoch_safe_point();
 	length = file->operations->read(file, &iov, 1, NO_OFFSET);
 	if (length != 3000 || memcmp(content, content + 1, 2999) != 0)
 		give_up("contents", length);
@@ -299,13 +299,13 @@ static void run_core(void)
 			    !inode_is(walk.inode, S_IFLNK))
 				give_up("a link's type", (long)walk.inode->mode);
 		}
-		epoch_safe_point(UINT64_MAX);
+		epoch_safe_point();
 	}
 	if (this_core == 1)
 		file_unreference(__atomic_exchange_n(&slot, NULL, __ATOMIC_ACQ_REL));
 	__atomic_fetch_add(&finished, 1, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < CORES || epoch_hurry()) {
-		epoch_safe_point(UINT64_MAX);
+	while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < CORES || epoch_is_pending()) {
+		epoch_safe_point();
 		sched_yield();
 	}
 	__atomic_store_n(&safe_points[this_core], UINT64_MAX, __ATOMIC_RELEASE);
@@ -361,7 +361,7 @@ static void nobody_is_in_the_way(void **state)
 	safe_points[0] = 0;
 	remove_all();
 	for (int i = 0; i < 20; i++)
-		epoch_safe_point(UINT64_MAX);
+		epoch_safe_point();
 	assert_int_equal(inode_count(), 5); /* the root, /tmp and the three */
 	pages_destroy(&shared_pages);
 	pthread_barrier_wait(&barrier);
