@@ -204,6 +204,17 @@ static void stock_line(unsigned fd)
 			stock_put(stock, next);
 		}
 	ck_spinlock_unlock(&stock->lock);
+	publish_lowest();
+}
+
+/* One that is unused: the same, or a negative errno. */
+static int use(unsigned fd)
+{
+	if (!make_chunk(fd))
+		return -ENOMEM;
+	set_used(fd, true);
+	publish_lowest();
+	return (int)fd;
 }
 
 /* The lowest number from `from` on that has no file, wherever it is; or a negative errno. */
@@ -223,13 +234,8 @@ static int take_lowest(unsigned from)
 		}
 		if (fd >= fd_limit())
 			return -EMFILE;
-		if (!of) {
-			if (!make_chunk(fd))
-				return -ENOMEM;
-			set_used(fd, true);
-			publish_lowest();
-			return (int)fd;
-		}
+		if (!of)
+			return use(fd);
 		/* Unless its core has taken it meanwhile. */
 		if (stock_take(of, fd))
 			return (int)fd;
@@ -239,17 +245,14 @@ static int take_lowest(unsigned from)
 /* The lowest that is in nobody's stock, if there is one. */
 static int take_unused(void)
 {
-	unsigned fd = lowest_unused;
+	int fd;
 
-	if (fd >= fd_limit())
+	if (lowest_unused >= fd_limit())
 		return take_lowest(0);
-	if (!make_chunk(fd))
-		return -ENOMEM;
-	set_used(fd, true);
-	if (fd >= COMMON)
-		stock_line(fd);
-	publish_lowest();
-	return (int)fd;
+	fd = use(lowest_unused);
+	if (fd >= (int)COMMON)
+		stock_line((unsigned)fd);
+	return fd;
 }
 
 /* ---- numbers; no lock is held ---- */
@@ -283,21 +286,18 @@ static int take_from(unsigned from)
 	return fd;
 }
 
-/* This one. False: somebody has it. */
-static bool take(unsigned fd)
+/* This one, or -ENOMEM; -EBUSY: somebody has it. */
+static int take(unsigned fd)
 {
-	bool taken;
+	int result;
 
 	ck_spinlock_lock(&fd_lock);
-	taken = !get_bit(used, fd);
-	if (taken) {
-		set_used(fd, true);
-		publish_lowest();
-	}
-	for (core_id_t core = 0; core < ncores && !taken; core++)
-		taken = stock_take(&stocks[core], fd);
+	result = get_bit(used, fd) ? -EBUSY : use(fd);
+	for (core_id_t core = 0; core < ncores && result == -EBUSY; core++)
+		if (stock_take(&stocks[core], fd))
+			result = (int)fd;
 	ck_spinlock_unlock(&fd_lock);
-	return taken;
+	return result;
 }
 
 /* Into the stock of this core; if that is full half of it becomes anybody's. */
@@ -389,25 +389,24 @@ struct file *fd_remove(int fd)
 
 int fd_replace(int fd, struct file *file, bool close_on_exec, struct file **old)
 {
-	bool has_chunk;
+	int result;
 
 	if (fd < 0 || (unsigned)fd >= fd_limit())
 		return -EBADF;
-	ck_spinlock_lock(&fd_lock);
-	has_chunk = make_chunk((unsigned)fd);
-	ck_spinlock_unlock(&fd_lock);
-	if (!has_chunk)
-		return -ENOMEM;
 	for (;;) {
 		*old = fd_lookup(fd);
-		if (!*old && take((unsigned)fd)) {
-			put_file((unsigned)fd, file, close_on_exec);
-			return fd;
-		}
-		if (*old && __atomic_compare_exchange_n(slot_of((unsigned)fd), old, file, false,
+		if (*old) {
+			if (__atomic_compare_exchange_n(slot_of((unsigned)fd), old, file, false,
 							__ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-			set_close_on_exec((unsigned)fd, close_on_exec);
-			return fd;
+				set_close_on_exec((unsigned)fd, close_on_exec);
+				return fd;
+			}
+		} else {
+			result = take((unsigned)fd);
+			if (result >= 0)
+				put_file((unsigned)fd, file, close_on_exec);
+			if (result != -EBUSY)
+				return result;
 		}
 		/* Another core is about to put a file there, or to give the number back. */
 		ck_pr_stall();
