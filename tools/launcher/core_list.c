@@ -1,5 +1,7 @@
 #include "tools/launcher/core_list.h"
 
+#include "tools/launcher/complaint.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +37,13 @@ bool core_list_parse(const char *text, uint64_t *cores)
 			*cores |= 1ull << core;
 	} while (*text++ == ',');
 	return !text[-1];
+}
+
+const char *core_list_option(const char *text, uint64_t *cores)
+{
+	if (core_list_parse(text, cores))
+		return NULL;
+	return complain("--cores takes a list of cores below 64 as 0,2-3, not '%s'", text);
 }
 
 void core_list_print(uint64_t cores, char list[CORE_LIST_SIZE])

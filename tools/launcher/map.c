@@ -49,9 +49,8 @@ void map_of_host(struct map *map, const struct pin *pin)
 			     .count = (unsigned)processors,
 			     .slots = new_slots((unsigned)processors) };
 	snprintf(map->summary, sizeof(map->summary),
-		 "%d package%s, %d core%s, %d CPU%s, %d NUMA node%s", packages,
-		 plural((unsigned long)packages), cores, plural((unsigned long)cores), processors,
-		 plural((unsigned long)processors), nodes, plural((unsigned long)nodes));
+		 "%d package%s, %d core%s, %d CPU%s, %d NUMA node%s", packages, plural(packages),
+		 cores, plural(cores), processors, plural(processors), nodes, plural(nodes));
 	for (unsigned i = 0; i < map->count; i++) {
 		hwloc_obj_t processor = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PU, i);
 		hwloc_obj_t core =

@@ -147,17 +147,21 @@ void pin_free(struct pin *pin)
 		hwloc_topology_destroy(pin->topology);
 }
 
+const char *pin_too_many(const struct pin *pin)
+{
+	int usable = hwloc_bitmap_weight(pin->usable);
+
+	return complain("nothing is pinned: %u virtual CPUs are more than %d CPU%s",
+			pin->placement.ncpus, usable, plural(usable));
+}
+
 void pin_print(const struct pin *pin, const char *prefix)
 {
 	const struct placement *placement = &pin->placement;
 	char *list;
 
-	if (placement->too_many) {
-		int usable = hwloc_bitmap_weight(pin->usable);
-
-		printf("%snothing is pinned: %u virtual CPUs are more than %d CPU%s\n", prefix,
-		       placement->ncpus, usable, plural((unsigned long)usable));
-	}
+	if (placement->too_many)
+		printf("%s%s\n", prefix, pin_too_many(pin));
 	if (!placement->pinned)
 		return;
 	for (unsigned i = 0; i < placement->ncpus; i++)

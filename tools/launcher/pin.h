@@ -33,5 +33,7 @@ const char *pin_before_exec(const struct pin *pin);
 const char *pin_apply(struct pin *pin, const sigset_t *signals, bool begin, bool *interrupted);
 void pin_free(struct pin *pin);
 
+/* What is to be said where placement.too_many (static memory). */
+const char *pin_too_many(const struct pin *pin);
 /* Print the map, every line behind `prefix`. */
 void pin_print(const struct pin *pin, const char *prefix);

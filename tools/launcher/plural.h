@@ -3,7 +3,4 @@
  */
 #pragma once
 
-static inline const char *plural(unsigned long count)
-{
-	return count == 1 ? "" : "s";
-}
+#define plural(count) ((count) == 1 ? "" : "s")

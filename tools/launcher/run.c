@@ -11,7 +11,6 @@
 #include "tools/launcher/lavra.h"
 #include "tools/launcher/options.h"
 #include "tools/launcher/pin.h"
-#include "tools/launcher/plural.h"
 #include "tools/launcher/run_folder.h"
 #include "tools/launcher/usage.h"
 
@@ -183,13 +182,8 @@ static void prepare_pin(struct pin *pin, const struct options *options)
 		wrong = pin_connect(pin);
 	if (wrong)
 		refuse(EXIT_CANNOT, "%s", wrong);
-	if (pin->placement.too_many) {
-		int usable = hwloc_bitmap_weight(pin->usable);
-
-		fprintf(stderr,
-			"lavra: nothing is pinned: %u virtual CPUs are more than %d CPU%s\n",
-			options->cores, usable, plural((unsigned long)usable));
-	}
+	if (pin->placement.too_many)
+		fprintf(stderr, "lavra: %s\n", pin_too_many(pin));
 }
 
 /* All that belongs to one run. */

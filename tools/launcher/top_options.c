@@ -78,12 +78,7 @@ const char *top_options_parse(struct top_options *options, int argc, char **argv
 		else if ((value = value_of("--interval", argc, argv, &i)))
 			wrong = parse_interval(options, value);
 		else if ((value = value_of("--cores", argc, argv, &i)))
-			wrong =
-			    core_list_parse(value, &options->cores)
-				? NULL
-				: complain(
-				      "--cores takes a list of cores below 64 as 0,2-3, not '%s'",
-				      value);
+			wrong = core_list_option(value, &options->cores);
 		else if (word[0] == '-')
 			return complain("unknown option '%s'", word);
 		else if (options->which)

@@ -6,6 +6,7 @@
 #include "tools/launcher/core_list.h"
 #include "tools/launcher/host_command.h"
 #include "tools/launcher/lavra.h"
+#include "tools/launcher/plural.h"
 #include "tools/launcher/poll_mode.h"
 
 #include <errno.h>
@@ -70,10 +71,7 @@ static const char *parse_value(struct tune_options *options, const char *name, c
 	if (!strcmp(name, "--poll"))
 		return parse_mode(options, value);
 	if (!strcmp(name, "--cores"))
-		return core_list_parse(value, &options->cores)
-			   ? NULL
-			   : complain("--cores takes a list of cores below 64 as 0,2-3, not '%s'",
-				      value);
+		return core_list_option(value, &options->cores);
 	if (!strcmp(name, "--queue"))
 		return parse_queue(options, value);
 	if (strcmp(name, "--thread"))
@@ -134,7 +132,7 @@ static void check_cores(const struct tuned *tuned)
 	refuse(
 	    EXIT_CANNOT,
 	    "nothing has changed: the image '%s' has no core%s %s (--cores); its last one is core %u",
-	    tuned->image.name, missing & (missing - 1) ? "s" : "", list, last);
+	    tuned->image.name, plural(__builtin_popcountll(missing)), list, last);
 }
 
 /* `what` is the beginning of a sentence that tells the image's error. */
