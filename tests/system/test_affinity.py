@@ -89,7 +89,8 @@ def a_queue_that_cannot_move_stays():
     with Guest(net="tap", cores=2) as guest:
         guest.wait_up()
         for options, why in ((("--queue", "2", "--cores", "0"),
-                              "no queue has moved: the image 'httpd' has no network queue 2 (--queue); 'lavra tune' lists"),
+                              "no queue has moved: the image 'httpd' has no network queue 2 (--queue); 'lavra tune' "
+                              "lists"),
                              (("--queue", "0", "--cores", "5"),
                               "nothing has changed: the image 'httpd' has no core 5 (--cores); its last one is core 1"),
                              (("--queue", "0", "--cores", "0-1"), "one core"),

@@ -9,6 +9,7 @@ import time
 
 from guest import BUILD, GUEST_IP, HOST_IP, PREFIX, ROOT, TAP, Guest, run, wrk
 from tap import check, equal, test
+from test_monitor import METRICS_PORT, scrape
 from test_serve import keep_alive_works, pages_are_right, pipelining_works
 
 HOST6, GUEST6 = "fd77::1", "fd77::2"
@@ -191,28 +192,27 @@ def ipv6_address_of_somebody_else():
         thread.join()
 
 
-def metrics_of(host):
-    done = subprocess.run(["curl", "-sS", "--max-time", "10", f"http://{host}:9100/metrics"], capture_output=True,
-                          text=True)
-    equal(done.returncode, 0, f"status of curl to {host}: {done.stderr}")
-    check("lavra_rx_packets_total" in done.stdout, f"{host} told: {done.stdout[:300]}")
+def serves_metrics(guest):
+    status, text, _ = scrape(guest)
+    equal(status, 200, "status of /metrics at " + guest.address)
+    check("lavra_rx_packets_total" in text, f"{guest.address} told: {text[:300]}")
 
 
 @test
 def metrics_are_served_over_both_families():
-    with Guest6(cores=2, extra=("--metrics", "9100")) as guest:
+    with Guest6(cores=2, extra=("--metrics", str(METRICS_PORT))) as guest:
         guest.wait_up()
-        metrics_of(GUEST_IP)
+        serves_metrics(guest)
         guest.speak6()
         guest.wait_up()
-        metrics_of(f"[{GUEST6}]")
+        serves_metrics(guest)
 
 
 @test
 def ipv6_off_is_off():
-    with Guest6(ip6="off", cores=1, extra=("--metrics", "9100")) as guest:
+    with Guest6(ip6="off", cores=1, extra=("--metrics", str(METRICS_PORT))) as guest:
         guest.wait_up()
-        metrics_of(GUEST_IP)
+        serves_metrics(guest)
         check(not ping6(icmp6_socket(64), f"{LINK_LOCAL6}%{TAP}", 10, 1), "an answer in spite of ip6=off")
         wait_for_link_local()
         advertise(icmp6_socket())

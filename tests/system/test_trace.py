@@ -10,6 +10,7 @@ import time
 
 from guest import LAVRA, Guest, lavra_ends as lavra, wrk
 from tap import check, equal, test
+from test_monitor import counters
 
 CORES, CALLS = 1, 2  # the processes of a trace's file
 DEVICE_VECTORS = range(0x30, 0xF0)  # arch/x86_64/apic.h
@@ -71,18 +72,11 @@ def a_trace_shows_what_cores_and_threads_do():
         serves(guest)
 
 
-def device_interrupts(guest):
-    """As the cores count them, when they have come to rest."""
-    time.sleep(0.3)  # what is not yet told is told within 0.1 s
-    said = lavra("top", guest.process.pid, "--once", "--json", "--interval", "0.1").stdout
-    return json.loads(said)["total"]["counters"]["interrupts"]
-
-
 @test
 def a_device_interrupt_is_counted_once():
     with Guest(net="tap", cores=2) as guest:
         guest.wait_up()
-        before = device_interrupts(guest)
+        before = counters(guest)["interrupts"]
         with concurrent.futures.ThreadPoolExecutor() as pool:
             traced = pool.submit(trace, guest, 3)
             time.sleep(0.5)
@@ -90,7 +84,7 @@ def a_device_interrupt_is_counted_once():
                 serves(guest)
                 time.sleep(0.02)  # the core halts, so each request interrupts it
             events, lost = traced.result()
-        counted = device_interrupts(guest) - before
+        counted = counters(guest)["interrupts"] - before
         equal(lost, 0, "events that were lost")
         matches = (re.fullmatch(r"interrupt (\d+)", event["name"]) for event in slices(events, CORES))
         seen = sum(int(match[1]) in DEVICE_VECTORS for match in matches if match)
@@ -124,7 +118,8 @@ def threads_move_while_they_serve():
         for tid, cores, why in ((pinned[0], "7", "the image 'httpd' has no core 7 (--cores); its last one is core 1"),
                                 (pinned[0], "3,5-6", "the image 'httpd' has no cores 3,5-6 (--cores)"),
                                 (pinned[0], "0,7", "the image 'httpd' has no core 7 (--cores); its last one is core 1"),
-                                (4000, "0", "no thread has moved: the image 'httpd' has no thread 4000 (--thread); 'lavra tune' lists")):
+                                (4000, "0", "no thread has moved: the image 'httpd' has no thread 4000 (--thread); 'lavra "
+                                            "tune' lists")):
             said = lavra("tune", guest.process.pid, "--thread", tid, "--cores", cores, status=123).stderr
             check(why in said, said)
         said = lavra("tune", guest.process.pid, "--poll", "busy", "--cores", "2", status=123).stderr
