@@ -6,6 +6,7 @@ nothing is left behind.
 """
 import ctypes
 import http.client
+import json
 import os
 import re
 import signal
@@ -59,6 +60,14 @@ def make_tap(queues):
     run(f"ip tuntap add dev {TAP} mode tap" + (" multi_queue" if queues > 1 else ""))
     run(f"ip addr add {HOST_IP}/{PREFIX} dev {TAP}")
     run(f"ip link set {TAP} up")
+
+
+def tap_counts():
+    """What went over the tap, in the guest's eyes: rx_packets, rx_bytes, tx_packets, tx_bytes."""
+    table = json.loads(run(f"ip -json -statistics link show {TAP}").stdout)[0]["stats64"]
+    # What the host sends the guest receives.
+    return {f"{ours}_{what}": table[theirs][what] for ours, theirs in (("rx", "tx"), ("tx", "rx"))
+            for what in ("packets", "bytes")}
 
 
 def skip_address_resolution():

@@ -14,7 +14,7 @@ import subprocess
 import termios
 import time
 
-from guest import GUEST_IP, LAVRA, TAP, Guest, die_with_parent, image, lavra, lavra_ends, run, wrk
+from guest import GUEST_IP, LAVRA, Guest, die_with_parent, image, lavra, lavra_ends, tap_counts, wrk
 from tap import check, equal, test
 
 METRICS_PORT = 9100
@@ -57,13 +57,6 @@ def metric(text, name):
     values = re.findall(rf'^lavra_{name}(?:\{{core="\d+"\}})? (\d+)$', text, re.M)
     check(values, f"/metrics has no lavra_{name}")
     return sum(map(int, values))
-
-
-def tap_counts():
-    table = json.loads(run(f"ip -json -statistics link show {TAP}").stdout)[0]["stats64"]
-    # What the host sends the guest receives.
-    return {f"{ours}_{what}": table[theirs][what] for ours, theirs in (("rx", "tx"), ("tx", "rx"))
-            for what in ("packets", "bytes")}
 
 
 def differences(after, before):
