@@ -24,6 +24,7 @@ enum page_state {
 	INSIDE = 0, /* of a block, or no memory at all */
 	MARKED = 0x10, /* with ALLOCATED: object_alloc() handed it out */
 	CACHED = 0x20, /* on a core's stack */
+	LENT = 0x20, /* with ALLOCATED: the network has it */
 	FREE = 0x40, /* | order: a block in the buddies' lists */
 	ALLOCATED = 0x80, /* | order */
 };
@@ -304,13 +305,38 @@ void frame_free(paddr_t frame, unsigned order)
 	set_stack_count(page_stack.count + 1);
 }
 
-void frame_mark(paddr_t frame, unsigned order, bool marked)
+/* Whoever holds a block changes its state; the network may say so of a block from several cores at once. */
+static bool change_state(paddr_t frame, unsigned order, unsigned before, unsigned after)
 {
 	size_t index = index_of(frame);
-	unsigned before = ALLOCATED | order | (marked ? 0 : MARKED);
 
-	assert(index < state_count && get_state(index) == before);
-	set_state(index, before ^ MARKED);
+	return order <= MAX_ORDER && index < state_count && is_aligned(frame, PAGE_SIZE) &&
+	       ck_pr_cas_8(&states[index], ALLOCATED | order | before, ALLOCATED | order | after);
+}
+
+void frame_mark(paddr_t frame, unsigned order, bool marked)
+{
+	bool was_other = change_state(frame, order, marked ? 0 : MARKED, marked ? MARKED : 0);
+
+	assert(was_other);
+}
+
+void frame_lend(paddr_t frame, unsigned order)
+{
+	bool was_here = change_state(frame, order, 0, LENT);
+
+	assert(was_here);
+}
+
+bool frame_take_back(paddr_t frame, unsigned order)
+{
+	return change_state(frame, order, LENT, 0);
+}
+
+bool frame_mark_lent(paddr_t frame, unsigned order, bool marked)
+{
+	return change_state(frame, order, marked ? LENT : LENT | MARKED,
+			    marked ? LENT | MARKED : LENT);
 }
 
 int frame_marked_order(paddr_t frame)

@@ -40,6 +40,16 @@ void frame_mark(paddr_t frame, unsigned order, bool marked);
 /* The order of the marked block that starts at `frame`, -1 if none does. Any address. */
 int frame_marked_order(paddr_t frame);
 
+/* Blocks that the network has. A lent block cannot be freed, nor a part of it; what is told of one by the network
+ * is checked against the states alone, in one step each, so that of two cores that claim a block one is refused.
+ *
+ * frame_lend(): lend an allocated block; its owner only. frame_take_back(): false unless exactly this is a lent
+ * block without a mark; else it is the caller's. frame_mark_lent(): false unless exactly this is a lent block, and
+ * the mark changed. Any address, any order, any core. */
+void frame_lend(paddr_t frame, unsigned order);
+bool frame_take_back(paddr_t frame, unsigned order);
+bool frame_mark_lent(paddr_t frame, unsigned order, bool marked);
+
 /* `reclaim` gives back frames that the calling core keeps in reserve and returns true if there were
  * any; called when an allocation would fail, with no lock of mm/frame.c held. Boot core. */
 void frame_set_reclaim(bool (*reclaim)(void));

@@ -28,24 +28,19 @@ paddr_t network_service_obtain_frames(unsigned order)
 {
 	paddr_t frame = order <= MAX_ORDER ? frame_alloc(order) : 0;
 
-	if (frame && arch_give_to_network(frame, PAGE_SIZE << order, true) != 0) {
+	if (!frame)
+		return 0;
+	if (arch_give_to_network(frame, PAGE_SIZE << order, true) != 0) {
 		frame_free(frame, order);
 		return 0;
 	}
+	frame_lend(frame, order);
 	return frame;
-}
-
-/* A block of the network's that begins there? */
-static bool has_block(paddr_t frame, unsigned order)
-{
-	return order <= MAX_ORDER && is_aligned(frame, PAGE_SIZE << order) &&
-	       arch_is_networks(phys_to_virt(frame)) &&
-	       arch_is_networks((char *)phys_to_virt(frame) + (PAGE_SIZE << order) - 1);
 }
 
 void network_service_return_frames(paddr_t frame, unsigned order)
 {
-	if (!has_block(frame, order) || frame_marked_order(frame) >= 0)
+	if (!frame_take_back(frame, order))
 		fail("frees memory that it does not have");
 	if (arch_give_to_network(frame, PAGE_SIZE << order, false) == 0)
 		frame_free(frame, order);
@@ -53,8 +48,8 @@ void network_service_return_frames(paddr_t frame, unsigned order)
 
 void network_service_frame_mark(paddr_t frame, unsigned order, bool marked)
 {
-	if (has_block(frame, order))
-		frame_mark(frame, order, marked);
+	if (!frame_mark_lent(frame, order, marked))
+		fail("marks memory that it does not have");
 }
 
 int network_service_frame_marked_order(paddr_t frame)

@@ -7,6 +7,7 @@
 #include "tests/guest/test.h"
 
 #include "arch/arch.h"
+#include "arch/x86_64/image.h"
 #include "lavra/counters.h"
 #include "mm/area.h"
 #include "mm/frame.h"
@@ -15,6 +16,7 @@
 #include "net/socket_state.h"
 #include "sched/thread.h"
 #include "smp/core.h"
+#include "smp/window.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -151,6 +153,84 @@ KERNEL_TEST(the_network_runs_the_kernel_by_its_services_alone)
 						   (long long)targets[i], core, true);
 		CHECK_EQ(sys_isolation_damage(), 0);
 	}
+}
+
+/* ---- memory that the network gives back ---- */
+
+/* The gates of the services. */
+paddr_t service_obtain_frames(unsigned order);
+void service_return_frames(paddr_t frame, unsigned order);
+void service_frame_mark(paddr_t frame, unsigned order, bool marked);
+
+static IN_NETWORK long obtain(uintptr_t unused, uint8_t order)
+{
+	return (long)service_obtain_frames(order);
+}
+
+static IN_NETWORK long give_back(uintptr_t frame, uint8_t order)
+{
+	service_return_frames(frame, order);
+	return 0;
+}
+
+static IN_NETWORK long mark(uintptr_t frame, uint8_t order)
+{
+	service_frame_mark(frame, order, true);
+	return 0;
+}
+
+static IN_NETWORK long take_mark(uintptr_t frame, uint8_t order)
+{
+	service_frame_mark(frame, order, false);
+	return 0;
+}
+
+static const network_try obtains = obtain, gives_back = give_back, marks = mark,
+			 takes_mark = take_mark;
+
+KERNEL_TEST(the_network_gives_back_what_it_has_alone)
+{
+	paddr_t kernels = frame_alloc(1);
+
+	NEEDS_ISOLATION;
+	for (core_id_t core = 0; core < ncores; core++) {
+		/* The network's, but no block that it got. */
+		paddr_t window = window_frame(
+		    core, (unsigned)((core_window_network - core_window_start) / PAGE_SIZE));
+		paddr_t its = (paddr_t)in_network(0, 1, &obtains);
+		const struct {
+			paddr_t frame;
+			uint8_t order;
+		} wrong[] = {
+			{ kernels, 1 },
+			{ kernels + PAGE_SIZE, 0 },
+			{ its, 0 },
+			{ its, 2 },
+			{ its, 0x81 },
+			{ its + 8, 1 },
+			{ its + PAGE_SIZE, 0 },
+			{ window, 0 },
+			{ window, MAX_ORDER },
+			{ 0, 0 },
+			{ ~0ul << PAGE_SHIFT, 0 },
+		};
+
+		thread_migrate(core);
+		CHECK(its);
+		for (unsigned i = 0; i < array_size(wrong); i++)
+			if (!is_refused(&gives_back, wrong[i].frame, wrong[i].order) ||
+			    !is_refused(&marks, wrong[i].frame, wrong[i].order))
+				kernel_test_failed(__FILE__, __LINE__, "block is taken", i, core,
+						   true);
+		CHECK(is_refused(&takes_mark, its, 1));
+		CHECK(!is_refused(&marks, its, 1));
+		CHECK(is_refused(&gives_back, its, 1));
+		CHECK(!is_refused(&takes_mark, its, 1));
+		CHECK(!is_refused(&gives_back, its, 1));
+		CHECK(is_refused(&gives_back, its, 1));
+		CHECK_EQ(in_network(0, MAX_ORDER + 1, &obtains), 0);
+	}
+	frame_free(kernels, 1);
 }
 
 /* The kernel looks at a socket whose control block seems to be elsewhere: it does not go there, the network

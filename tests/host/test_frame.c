@@ -231,6 +231,42 @@ static void marks_belong_to_whole_blocks(void **state)
 	expect_assert_failure(frame_mark(block, 2, true));
 }
 
+static void what_is_lent_comes_back_once_and_whole(void **state)
+{
+	size_t initial_free = frame_free_count();
+	paddr_t block = frame_alloc(2);
+
+	assert_false(frame_take_back(block, 2));
+	assert_false(frame_mark_lent(block, 2, true));
+	frame_lend(block, 2);
+	expect_assert_failure(frame_lend(block, 2));
+	expect_assert_failure(frame_free(block, 2));
+	expect_assert_failure(frame_free(block + PAGE_SIZE, 0));
+	expect_assert_failure(frame_mark(block, 2, true));
+	for (unsigned order = 0; order < 256; order++) {
+		if (order == 2)
+			continue;
+		assert_false(frame_take_back(block, order));
+		assert_false(frame_mark_lent(block, order, true));
+	}
+	assert_false(frame_take_back(block + 1, 2));
+	assert_false(frame_take_back(block + PAGE_SIZE, 0));
+	assert_false(frame_take_back(0, 2));
+	assert_false(frame_take_back(ram + RAM, 0));
+	assert_false(frame_take_back(~0ul << PAGE_SHIFT, 0));
+	assert_false(frame_mark_lent(block, 2, false));
+	assert_true(frame_mark_lent(block, 2, true));
+	assert_int_equal(frame_marked_order(block), 2);
+	assert_false(frame_mark_lent(block, 2, true));
+	assert_false(frame_take_back(block, 2));
+	assert_true(frame_mark_lent(block, 2, false));
+	assert_true(frame_take_back(block, 2));
+	assert_false(frame_take_back(block, 2));
+	frame_free(block, 2);
+	assert_false(frame_take_back(block, 2));
+	assert_int_equal(frame_free_count(), initial_free);
+}
+
 static paddr_t reserve;
 
 static bool give_reserve(void)
@@ -363,6 +399,7 @@ int main(void)
 		cmocka_unit_test(zeroed_is_zero),
 		cmocka_unit_test(wrong_frees_are_found_out),
 		cmocka_unit_test(marks_belong_to_whole_blocks),
+		cmocka_unit_test(what_is_lent_comes_back_once_and_whole),
 		cmocka_unit_test(reserves_are_reclaimed_first),
 		cmocka_unit_test(a_page_fault_meanwhile_does_no_harm),
 		cmocka_unit_test(a_module_is_free_at_the_end),
