@@ -1,5 +1,5 @@
 /*
- * Kernel code runs on the application's stack, the next page of which may appear only when it is
+ * Without isolation kernel code runs on the application's stack, the next page of which may appear only when it is
  * touched. A page fault takes locks and frames: it must not happen while this core holds the
  * same lock, or is in the middle of changing its own cache of frames. So the stack that such code
  * needs is touched before it begins.

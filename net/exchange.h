@@ -1,14 +1,14 @@
 /*
  * What the kernel and this core's network stack hand each other: with isolation each writes only to memory of
  * its own, and this is the network's, which the kernel may write as well. Between a call and the
- * next nothing in here is kept.
+ * next only what is left for the next pass is kept (`taken`, `sends`).
  */
 #pragma once
 
 #include "lavra/types.h"
 #include "net/socket.h"
 
-/* Ancillary data of one message, and the value of an option: longer ones are refused. */
+/* Ancillary data of one message, longer is refused when sent; the value of an option, longer is cut. */
 #define EXCHANGE_CONTROL_MAX 1024
 #define EXCHANGE_OPTION_MAX 256
 /* Of data: the longest datagram. */

@@ -7,7 +7,7 @@
  * time. So no cost depends on the number of connections.
  *
  * Rules:
- * - Everything is of one core; the only thing that others read is whether a bucket is empty.
+ * - Everything is of one core; others read only whether a bucket is empty, and the counts.
  * - tcp_input() and lwIP's timers are called between flow_attach() and flow_detach() only.
  * - Before an API call on a control block (tcp_write, tcp_close, ...) flow_touch() it, so that
  *   the next tick looks at it; without that a lost FIN would never be sent again.

@@ -4,7 +4,8 @@
  * Each core's lwIP has both, with the same addresses. A received frame is looked at once
  * (net/steering.h says which core it belongs to) and handed to lwIP in place: the pbuf lives in
  * the packet. What lwIP sends goes to the core's own transmit queue, or as a copy to the
- * core that has one; the doorbell rings once a pass over the network's work.
+ * core that has one; the doorbell rings once a pass over the network's work, after 16 frames, and at once when
+ * the application computes.
  */
 #pragma once
 

@@ -9,8 +9,9 @@
  *   thread is runnable: with one thread per core there is no context switch at all.
  * - Every wait that a waker took out of a wait structure gets exactly one wake-up; a waiter
  *   that timed out but was already taken out waits for it. So no wake-up reaches a dead thread.
- * - A thread leaves its core (migration, a changed affinity, death) only through the idle
- *   thread, which acts on it when its registers are saved and its stack is no longer in use.
+ * - A running thread leaves its core (migration, a changed affinity, death) only through the idle
+ *   thread, which acts on it when its registers are saved and its stack is no longer in use; one that
+ *   waits in the run queue is sent from there.
  * - A thread may return from any blocking call on another core than it entered on, if its
  *   affinity was changed meanwhile: what depends on the core looks at this_core again.
  */

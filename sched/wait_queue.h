@@ -2,7 +2,7 @@
  * Wait queue: threads of any core that wait for one thing of any core.
  *
  * Guarded by a spinlock (Concurrency Kit): for objects that cores share by nature
- * (futexes, process exit). What has a home core uses thread_block() alone. Interrupt
+ * (futexes, mutexes, locks on files, openers of named pipes). What has a home core uses thread_block() alone. Interrupt
  * handlers never take the lock and the kernel is not preemptible, so interrupts stay on.
  */
 #pragma once

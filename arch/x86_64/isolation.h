@@ -15,7 +15,8 @@
  *	gate.S			an application's call of a system call, and the return from it
  *	syscall_instruction.S	likewise, by registers
  *	trap.S			interrupts and exceptions, and the return from them
- *	rights.S		an application's change of what it may do with its own keys
+ *	network_gate.S		the kernel's calls of the network, and the network's of its services
+ *	rights.S		an application's change of what it may do with its own keys; XRSTOR
  *	user_access.S		the kernel's use of an application's memory with that one's rights
  *
  * Entering, PKRU becomes 0 and the next instructions take the core's own stack, or the thread's, from where

@@ -8,7 +8,7 @@
 /* As the network was told it, but for what it may have written there since. `serves` and `cores` are only told. */
 extern struct queue_map queue_map;
 
-/* Find the device, and give its pairs to the cores of `net=`, in their order. Boot core, after smp_start() and
+/* Find the device, and give its pairs to the cores of `net=`, in ascending order. Boot core, after smp_start() and
  * network_start(), before any core's network starts. */
 void network_queues_init(void);
 

@@ -8,7 +8,8 @@
  * - A kind puts `struct file` first in an object from object_alloc() and adds what it needs.
  * - What fd_lookup() returns may be used until the caller blocks or polls. To keep it longer,
  *   take a reference, which fails when the last one is gone already.
- * - Only epoll sets and connections change their home, and only while nobody watches them.
+ * - Only epoll sets, signalfds, local sockets and connections change their home, and only while nobody
+ *   watches them.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /*
  * /metrics: what the cores count, for Prometheus, on the port that the boot option metrics= names.
  *
- * Off without the option. Each core has a kernel thread with a listener of its own, so a scrape is served where its
+ * Off without the option. Each core that has the network at boot has a kernel thread with a listener of its own, so a scrape is served where its
  * connection arrives, and no core waits for another. Connections of a core beyond METRICS_AT_ONCE wait until one
  * is answered; each has METRICS_PATIENCE_NS for its request, and as long again for each part of the answer that
  * it takes.

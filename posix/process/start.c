@@ -9,9 +9,7 @@
 #include "arch/arch.h"
 #include "lavra/boot_option.h"
 #include "lavra/console.h"
-#include "sched/affinity.h"
 #include "sched/thread.h"
-#include "smp/core.h"
 
 #include <elf.h>
 
@@ -41,15 +39,6 @@ static void enter_application(void *block)
 	arch_enter_application((vaddr_t)run_application, (vaddr_t)block, (char *)block - 8);
 }
 
-static unsigned usable_cores(void)
-{
-	unsigned usable = 0;
-
-	for (core_id_t core = 0; core < ncores; core++)
-		usable += affinity_default >> core & 1;
-	return usable;
-}
-
 /* In a section of its own: with the one that takes its place it would be kept, and want a
  * main(). */
 __attribute__((weak, section(".text.start_linked_application"))) void start_application(void)
@@ -65,7 +54,6 @@ __attribute__((weak, section(".text.start_linked_application"))) void start_appl
 	void *stack_end = start_stack_create();
 	unsigned long *block = NULL;
 
-	boot_arguments_complete(usable_cores());
 	program.argc = boot_argc;
 	program.argv = boot_argv;
 	if (stack_end)

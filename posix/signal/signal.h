@@ -6,9 +6,9 @@
  * (posix/signal/signal_queue.c). Its default action ends the image with status 128 + number and a line on
  * the console. A handler runs in one of three ways (posix/signal/signal_deliver.c):
  *
- * - As a function call, at the end of a system call that was a function call.
+ * - Without isolation, as a function call, at the end of a system call that was a function call.
  * - By a frame as Linux makes it (arch/x86_64/signal_frame.h), at the end of a system call that came
- *   by the `syscall` instruction: signal_deliver().
+ *   by the `syscall` instruction or through a gate: signal_deliver().
  * - By such a frame, between any two instructions outside the kernel's text: where an interrupt
  *   came, where a preempted thread goes on, and for a fault.
  *
@@ -20,7 +20,7 @@
  * - signal_finish(): here the result is final.
  * - signal_hold() and signal_release() around a call of several steps move it to the call's end.
  *
- * In a call by the `syscall` instruction these three run no handler and say -EINTR: signal_deliver()
+ * In a call by the `syscall` instruction or through a gate these three run no handler and say -EINTR: signal_deliver()
  * does the rest, and starts the instruction over if that is to be.
  */
 #pragma once

@@ -493,7 +493,7 @@ def a_program_with_the_bytes_in_other_instructions_is_refused():
 def lavra_run_takes_a_program():
     """`lavra run PROGRAM` finds the image, and brings a dynamic program's libraries along."""
     for program in (build_c("services", "-static"), build_c("services")):
-        result = subprocess.run([LAVRA, "run", program, "--net", "none", "--cores", "2", "--", "word"],
+        result = subprocess.run([LAVRA, "run", program, "--net", "none", "--cores", "2", "--", "word", "$CORES"],
                                 capture_output=True, text=True, timeout=150, stdin=subprocess.DEVNULL)
         equal(result.returncode, 42, "status; " + result.stdout + result.stderr)
-        check("start with 1 arguments <word>" in result.stdout, result.stdout)
+        check("start with 2 arguments <word> <2>" in result.stdout, result.stdout)

@@ -20,7 +20,9 @@ static const struct {
 	{ "domain", "the same as a virtual machine of libvirt (XML)", domain_command },
 	{ "pod", "the same as a virtual machine of KubeVirt (YAML)", pod_command },
 	{ "top", "watch what each core of a running image does", top_command },
-	{ "tune", "move a running image's threads, choose what its idle cores do", tune_command },
+	{ "tune",
+	  "move a running image's threads and network queues, choose what its idle cores do",
+	  tune_command },
 	{ "trace", "record what each core of a running image does, event by event", trace_command },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

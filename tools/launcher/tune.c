@@ -22,7 +22,7 @@ static const char tune_usage[] =
     "may use, which core each queue pair of the network is on, and what each core does that has no work.\n"
     "Without a change it is shown as it is.\n"
     "\n"
-    "  --thread TID         this thread may run on --cores, and moves there now\n"
+    "  --thread TID         this thread may run on --cores, and moves there now, or when it wakes up\n"
     "  --queue N            this queue pair of the network is polled by the one core of --cores, which gets\n"
     "                       its interrupts, and the connections that come by it from now on; those that\n"
     "                       are open stay on their core\n"
