@@ -10,10 +10,10 @@
 #include "net/lwip_address.h"
 #include "net/ports.h"
 #include "net/shared.h"
+#include "net/shared_lock.h"
 #include "net/socket_state.h"
 #include "smp/core.h"
 
-#include <ck_spinlock.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -64,23 +64,23 @@ struct listener {
 static CORE_LOCAL struct list points;
 
 /* All there are, of all cores, for a stack that begins anew. Guarded by the lock; taken with no other held. */
-static SHARED ck_spinlock_t listeners_lock;
+static SHARED struct shared_lock listeners_lock;
 static SHARED struct list listeners;
 
 static void listeners_add(struct listener *listener)
 {
-	ck_spinlock_lock(&listeners_lock);
+	shared_lock(&listeners_lock);
 	if (!listeners.next)
 		list_init(&listeners);
 	list_push_back(&listeners, &listener->link);
-	ck_spinlock_unlock(&listeners_lock);
+	shared_unlock(&listeners_lock);
 }
 
 static void listeners_remove(struct listener *listener)
 {
-	ck_spinlock_lock(&listeners_lock);
+	shared_lock(&listeners_lock);
 	list_remove(&listener->link);
-	ck_spinlock_unlock(&listeners_lock);
+	shared_unlock(&listeners_lock);
 }
 
 void listener_init_core(void)
@@ -526,7 +526,8 @@ static void part_restart(struct listener *listener)
 
 void listeners_restart(void)
 {
-	ck_spinlock_lock(&listeners_lock);
+	shared_lock_restart(&listeners_lock);
+	shared_lock(&listeners_lock);
 	if (listeners.next)
 		list_for_each(link, &listeners) {
 			struct listener *listener = list_entry(link, struct listener, link);
@@ -534,5 +535,5 @@ void listeners_restart(void)
 			if (has_part_on(listener, this_core))
 				part_restart(listener);
 		}
-	ck_spinlock_unlock(&listeners_lock);
+	shared_unlock(&listeners_lock);
 }

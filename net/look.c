@@ -71,7 +71,7 @@ void look_take(struct socket *socket)
 {
 	struct tcp_socket *tcp = &socket->tcp;
 
-	/* Limited here again: this runs with the kernel's rights. */
+	/* Limited here again: this runs with the kernel's rights, and another core may write there. */
 	unsigned n =
 	    min(__atomic_load_n(&network_exchange.ntaken, __ATOMIC_RELAXED), EXCHANGE_LEFT_MAX - 1);
 
@@ -105,7 +105,6 @@ long look_room(const struct socket *socket)
 void look_leave(struct socket *socket)
 {
 	uint32_t length = (uint32_t)network_exchange.iov.iov_len;
-
 	unsigned n =
 	    min(__atomic_load_n(&network_exchange.nsends, __ATOMIC_RELAXED), EXCHANGE_LEFT_MAX - 1);
 

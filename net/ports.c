@@ -6,12 +6,12 @@
 #include "arch/arch.h"
 #include "mm/object.h"
 #include "net/shared.h"
+#include "net/shared_lock.h"
 #include "smp/core.h"
 
 #include "lwip/def.h"
 #include "lwip/prot/ip.h"
 
-#include <ck_spinlock.h>
 #include <errno.h>
 
 /* As Linux's net.ipv4.ip_local_port_range. */
@@ -21,28 +21,14 @@
 #define BUCKETS 256
 
 /* Guards changes of the table and of every binding in it; taken with no other lock held. */
-static SHARED ck_spinlock_t table_lock;
-static SHARED core_id_t holder; /* core + 1, 0: nobody. The holder's alone */
+static SHARED struct shared_lock table_lock;
 static SHARED struct port_binding *buckets[BUCKETS];
 
 static CORE_LOCAL unsigned next_ephemeral; /* 0: not chosen yet */
 
-static void lock(void)
-{
-	ck_spinlock_lock(&table_lock);
-	holder = this_core + 1;
-}
-
-static void unlock(void)
-{
-	holder = 0;
-	ck_spinlock_unlock(&table_lock);
-}
-
 void ports_restart(void)
 {
-	if (holder == this_core + 1)
-		unlock();
+	shared_lock_restart(&table_lock);
 }
 
 static inline struct port_binding **bucket_of(uint16_t port)
@@ -144,7 +130,7 @@ int ports_bind(uint8_t protocol, const struct address *address, uint16_t port,
 	/* A bound datagram socket receives at once. */
 	if (protocol == IP_PROTO_UDP)
 		binding->cores = 1ull << this_core;
-	lock();
+	shared_lock(&table_lock);
 	if (port == 0)
 		error = choose_port_locked(binding);
 	else if (!is_free_locked(binding))
@@ -155,7 +141,7 @@ int ports_bind(uint8_t protocol, const struct address *address, uint16_t port,
 		/* Pairs with the load in ports_listeners(): the binding is complete. */
 		__atomic_store_n(bucket, binding, __ATOMIC_RELEASE);
 	}
-	unlock();
+	shared_unlock(&table_lock);
 	if (error)
 		object_free(binding);
 	else
@@ -167,7 +153,7 @@ int ports_listen(struct port_binding *binding, uint64_t cores)
 {
 	int error = 0;
 
-	lock();
+	shared_lock(&table_lock);
 	/* Others that are merely bound are no hindrance, whatever this one was. */
 	binding->listening = false;
 	if (is_free_locked(binding)) {
@@ -176,7 +162,7 @@ int ports_listen(struct port_binding *binding, uint64_t cores)
 	} else {
 		error = -EADDRINUSE;
 	}
-	unlock();
+	shared_unlock(&table_lock);
 	return error;
 }
 
@@ -189,12 +175,12 @@ void ports_release(struct port_binding *binding)
 {
 	struct port_binding **link;
 
-	lock();
+	shared_lock(&table_lock);
 	link = bucket_of(binding->port);
 	while (*link != binding)
 		link = &(*link)->next;
 	__atomic_store_n(link, binding->next, __ATOMIC_RELAXED);
-	unlock();
+	shared_unlock(&table_lock);
 	/* Others may be looking at it until their next safe point. */
 	epoch_defer(&binding->deferred, binding_free);
 }
@@ -216,8 +202,8 @@ bool ports_in_use(uint8_t protocol, uint16_t port)
 {
 	bool used;
 
-	lock();
+	shared_lock(&table_lock);
 	used = in_use_locked(protocol, port);
-	unlock();
+	shared_unlock(&table_lock);
 	return used;
 }

@@ -73,7 +73,11 @@ bool socket_is_datagram(const struct socket *socket);
 /* Put back the last bytes that were received, in front of what waits. They are lost if memory is out. */
 void socket_unread(struct socket *socket, const uint8_t *data, size_t length);
 
-uint32_t socket_events(struct socket *socket); /* what is true now: EPOLL* bits */
+/* What is true now, of these; 0 while the core's network begins anew. */
+uint32_t socket_events(struct socket *socket);
+#define SOCKET_EVENTS                                                                              \
+	(EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDNORM | EPOLLRDBAND |         \
+	 EPOLLWRNORM | EPOLLWRBAND | EPOLLRDHUP)
 
 int socket_set_option(struct socket *socket, int level, int name, const void *value, socklen_t len);
 int socket_get_option(struct socket *socket, int level, int name, void *value, socklen_t *len);

@@ -1,6 +1,7 @@
 #include "arch/x86_64/fault.h"
 
 #include "arch/arch.h"
+#include "arch/x86_64/apic.h"
 #include "arch/x86_64/image.h"
 #include "arch/x86_64/io.h"
 #include "arch/x86_64/isolation.h"
@@ -11,6 +12,7 @@
 #include "arch/x86_64/symbols.h"
 #include "arch/x86_64/user_access.h"
 #include "lavra/console.h"
+#include "lavra/counters.h"
 #include "lavra/trace.h"
 #include "mm/kva.h"
 #include "mm/mm.h"
@@ -137,6 +139,24 @@ static void network_fails(struct trap_frame *frame, const char *what)
 	frame->rflags = RFLAGS_FIXED;
 	frame->domain = DOMAIN_KERNEL;
 	frame->rights = RIGHTS_ALL;
+}
+
+#define NETWORK_TICKS_MAX (NS_PER_S / TICK_NS)
+
+void fault_network_lasts(struct trap_frame *frame)
+{
+	static CORE_LOCAL uint64_t expected;
+	static CORE_LOCAL unsigned ticks;
+
+	if (!is_network(frame))
+		return;
+	/* Nothing has changed rights since the last time but the return from there, and this entry. */
+	if (counters.pkru_switches != expected)
+		ticks = 0;
+	expected = counters.pkru_switches + 2;
+	/* Ticks, not time: a host that stopped this machine for a while made one of them. */
+	if (frame->vector == VECTOR_TIMER && ++ticks > NETWORK_TICKS_MAX)
+		network_fails(frame, "a call has lasted for a second");
 }
 
 static void describe(const struct page_fault *fault, char *text, size_t size)

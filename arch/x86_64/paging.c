@@ -328,13 +328,18 @@ static uint64_t read_entry(vaddr_t address, unsigned *level)
 	return entry;
 }
 
+/* Addresses are 48 bits, sign-extended: others name no page (SDM volume 1, 3.3.7.1). */
+static bool is_canonical(vaddr_t address)
+{
+	return (vaddr_t)((int64_t)(address << 16) >> 16) == address;
+}
+
 bool arch_lookup(vaddr_t address, paddr_t *physical, unsigned *protection, size_t *page_size)
 {
 	unsigned level = 1;
 	uint64_t entry = 0;
 
-	/* Addresses are 48 bits, sign-extended: others name no page (SDM volume 1, 3.3.7.1). */
-	if ((vaddr_t)((int64_t)(address << 16) >> 16) == address)
+	if (is_canonical(address))
 		entry = read_entry(address, &level);
 	*page_size = LEVEL_SIZE(level);
 	if (entry == 0)
@@ -490,7 +495,7 @@ int arch_give_to_network(paddr_t frame, size_t size, bool network)
 static bool has_network_key(vaddr_t address)
 {
 	unsigned level;
-	uint64_t entry = read_entry(address, &level);
+	uint64_t entry = is_canonical(address) ? read_entry(address, &level) : 0;
 
 	return entry & PTE_PRESENT && (entry >> PTE_KEY_SHIFT & PTE_KEY_MASK) == KEY_NETWORK;
 }

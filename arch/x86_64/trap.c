@@ -126,8 +126,10 @@ void trap_interrupt(struct trap_frame *frame)
 	TRACE(TRACE_INTERRUPT, frame->vector, 0);
 	irq_dispatch((unsigned)frame->vector);
 	TRACE(TRACE_INTERRUPT_END, 0, 0);
-	if (!trap_is_application(frame))
+	if (!trap_is_application(frame)) {
+		fault_network_lasts(frame);
 		return;
+	}
 	if (sched_should_preempt())
 		preempt(frame);
 	signal_interrupted(frame);

@@ -59,7 +59,9 @@ static struct msi_message vectors[MAX_CORES];
 
 void virtio_net_notify(unsigned queue)
 {
-	virtio_notify(network_device, queue);
+	/* The network names it, also where there is no device. */
+	if (queue < 2 * pairs)
+		virtio_notify(network_device, queue);
 }
 
 unsigned virtio_net_queue_pairs(void)

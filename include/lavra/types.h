@@ -63,8 +63,17 @@ typedef unsigned core_id_t; /* 0 .. ncores - 1; core 0 is the one that booted */
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define array_size(a) (sizeof(a) / sizeof((a)[0]))
-#define min(a, b) ((a) < (b) ? (a) : (b))
-#define max(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once: of what others write meanwhile the value that was compared is the result. */
+#define min(a, b)                                                                                  \
+	({                                                                                         \
+		const typeof(0 ? (a) : (b)) min_a = (a), min_b = (b);                              \
+		min_a < min_b ? min_a : min_b;                                                     \
+	})
+#define max(a, b)                                                                                  \
+	({                                                                                         \
+		const typeof(0 ? (a) : (b)) max_a = (a), max_b = (b);                              \
+		max_a > max_b ? max_a : max_b;                                                     \
+	})
 
 /* `align` is a power of two. */
 #define align_up(x, align) (((x) + (align)-1) & ~((typeof(x))(align)-1))

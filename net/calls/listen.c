@@ -1,6 +1,8 @@
 /*
  * Listening concerns all cores, and the calling thread waits for them.
  */
+#include "net/calls/entries.h"
+
 #include "arch/arch.h"
 #include "net/exchange.h"
 #include "net/listener.h"
@@ -27,7 +29,7 @@ int socket_listen(struct socket *socket, int backlog)
 	    socket_begin_listening(socket, backlog, &network_exchange.error);
 
 	if (!listener)
-		return network_exchange.error;
+		return (int)network_answer(network_exchange.error);
 	if (!arch_is_networks(listener))
 		return -ENETDOWN;
 	if (listener_is_everywhere(listener))
@@ -35,5 +37,5 @@ int socket_listen(struct socket *socket, int backlog)
 	else
 		open_part(listener);
 	/* From here on this may be another core: the call blocked. */
-	return (int)core_call(home, end, listener);
+	return (int)network_answer(core_call(home, end, listener));
 }

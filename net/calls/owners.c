@@ -11,6 +11,7 @@
 #include "net/calls/restart.h"
 #include "net/exchange.h"
 #include "net/socket_move.h"
+#include "sched/thread.h"
 #include "smp/core.h"
 
 #include <string.h>
@@ -37,12 +38,17 @@ static struct socket_owner **find(const struct socket *socket)
 	return link;
 }
 
+/* A socket has one owner: who gets it besides is told nothing, so that an owner that ends is the one that is found. */
 static void insert(struct socket_owner *record)
 {
-	struct socket_owner **bucket = bucket_of(record->socket);
+	struct socket_owner **link = find(record->socket);
 
-	record->next = *bucket;
-	*bucket = record;
+	if (unlikely(*link)) {
+		record->socket = NULL;
+		return;
+	}
+	record->next = NULL;
+	*link = record;
 }
 
 static struct socket_owner *take_out(const struct socket *socket)
@@ -102,17 +108,22 @@ void owners_tell_all(void)
 			record->notify(record->owner, events);
 }
 
-void network_attend(void)
+static void kick(void)
 {
-	struct network_event events[EXCHANGE_EVENTS_MAX];
-	unsigned nevents = network_exchange.nevents;
-	unsigned kicks = network_exchange.kicks;
+	unsigned kicks = __atomic_load_n(&network_exchange.kicks, __ATOMIC_RELAXED);
 
 	network_exchange.kicks = 0;
 	if (kicks & 1)
 		virtio_net_notify(2 * queue_map.of[this_core].sends_on);
 	if (kicks & 2)
 		virtio_net_notify(2 * queue_map.of[this_core].sends_on + 1);
+}
+
+static void tell(void)
+{
+	struct network_event events[EXCHANGE_EVENTS_MAX];
+	unsigned nevents = __atomic_load_n(&network_exchange.nevents, __ATOMIC_RELAXED);
+
 	network_exchange.nevents = 0;
 	if (unlikely(nevents > EXCHANGE_EVENTS_MAX)) {
 		owners_tell_all();
@@ -124,6 +135,21 @@ void network_attend(void)
 		struct socket_owner *record = *find(events[i].socket);
 
 		if (record)
-			record->notify(record->owner, events[i].events);
+			record->notify(record->owner, events[i].events & SOCKET_EVENTS);
 	}
+}
+
+void network_attend(void)
+{
+	static CORE_LOCAL bool telling;
+
+	kick();
+	if (telling) {
+		/* Whoever is being told called the network: what that has to tell it tells again in the next pass. */
+		poll_wanted = true;
+		return;
+	}
+	telling = true;
+	tell();
+	telling = false;
 }

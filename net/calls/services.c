@@ -6,8 +6,10 @@
 #include "drivers/virtio/virtio_net.h"
 #include "lavra/console.h"
 #include "mm/frame.h"
+#include "mm/object.h"
 #include "net/domain/services.h"
 #include "smp/core.h"
+#include "smp/epoch.h"
 #include "smp/mailbox.h"
 
 #include <errno.h>
@@ -38,12 +40,41 @@ paddr_t network_service_obtain_frames(unsigned order)
 	return frame;
 }
 
+struct returned {
+	struct deferred deferred;
+	paddr_t frame;
+	unsigned order;
+};
+
+static void release(struct deferred *deferred)
+{
+	struct returned *returned = container_of(deferred, struct returned, deferred);
+
+	frame_free(returned->frame, returned->order);
+	object_free(returned);
+}
+
+/* The kernel of another core may be looking there since before the key changed (net/look.h), until its next safe
+ * point. Without memory for the note of it the block is lost. */
+static void free_after_looks(paddr_t frame, unsigned order)
+{
+	struct returned *returned = object_alloc(sizeof(*returned));
+
+	if (!returned)
+		return;
+	returned->frame = frame;
+	returned->order = order;
+	epoch_defer(&returned->deferred, release);
+}
+
 void network_service_return_frames(paddr_t frame, unsigned order)
 {
 	if (!frame_take_back(frame, order))
 		fail("frees memory that it does not have");
-	if (arch_give_to_network(frame, PAGE_SIZE << order, false) == 0)
+	if (!arch_isolation())
 		frame_free(frame, order);
+	else if (arch_give_to_network(frame, PAGE_SIZE << order, false) == 0)
+		free_after_looks(frame, order);
 }
 
 void network_service_frame_mark(paddr_t frame, unsigned order, bool marked)

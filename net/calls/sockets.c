@@ -1,12 +1,14 @@
 /*
- * Calls of the network with arguments in memory, which go through the exchange (net/exchange.h): the network
- * reads and writes nothing of the kernel's or the application's.
+ * Calls of the network for sockets. Arguments in memory go through the exchange (net/exchange.h): the network
+ * reads and writes nothing of the kernel's or the application's. What it answers is limited here to what a
+ * call can answer; what lies in its memory is read once.
  */
 #include "net/calls/entries.h"
 
 #include "arch/arch.h"
 #include "arch/x86_64/user_access.h"
 #include "lavra/counters.h"
+#include "mm/frame.h"
 #include "net/exchange.h"
 #include "net/look.h"
 #include "sched/thread.h"
@@ -14,58 +16,72 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* Where the network said at first that its areas are: what it says later is not believed. */
 static CORE_LOCAL uint8_t *data_area, *sends_area;
 
-static bool is_area(const uint8_t *area)
+/* A block that the network got, which it may use from now on but cannot give back. */
+static bool adopt(const uint8_t *area)
 {
-	for (size_t at = 0; at < EXCHANGE_DATA_MAX; at += PAGE_SIZE)
-		if (!arch_is_networks(area + at))
-			return false;
-	return true;
+	return frame_take_back(virt_to_phys(area), EXCHANGE_DATA_ORDER);
 }
 
 bool exchange_adopt(void)
 {
 	data_area = network_data;
 	sends_area = network_sends;
-	return !arch_isolation() || (is_area(data_area) && is_area(sends_area));
+	return !arch_isolation() || (adopt(data_area) && adopt(sends_area));
 }
 
-/* A socket is used by its address, and so it has to be the network's. */
+/* A socket is used by its address, and so it has to be the network's; or there is an error. */
 static struct socket *checked(struct socket *socket, int *error)
 {
-	if (!socket || likely(arch_is_networks(socket)))
+	int said = __atomic_load_n(&network_exchange.error, __ATOMIC_RELAXED);
+
+	*error = 0;
+	if (socket && likely(arch_is_networks(socket)))
 		return socket;
-	*error = -ENETDOWN;
+	*error = !socket && said < 0 ? (int)network_answer(said) : -ENETDOWN;
 	return NULL;
 }
 
 struct socket *socket_create(int family, int type, int protocol, int *error)
 {
-	struct socket *socket =
-	    enter_socket_create(family, type, protocol, &network_exchange.error);
-
-	*error = network_exchange.error;
-	return checked(socket, error);
+	return checked(enter_socket_create(family, type, protocol, &network_exchange.error), error);
 }
 
 struct socket *socket_accept(struct socket *socket, int *error)
 {
-	struct socket *accepted = enter_socket_accept(socket, &network_exchange.error);
-
 	counters.socket_requests++;
-	*error = network_exchange.error;
-	return checked(accepted, error);
+	return checked(enter_socket_accept(socket, &network_exchange.error), error);
 }
 
 core_id_t socket_home(const struct socket *socket)
 {
 	core_id_t home = enter_socket_home(socket);
 
-	return home < ncores ? home : this_core;
+	return home < ncores && core_is_online(home) ? home : this_core;
+}
+
+int socket_accept_where(struct socket *socket)
+{
+	int core = enter_socket_accept_where(socket);
+
+	return core >= 0 && core < (int)ncores && core_is_online((core_id_t)core) ? core : -1;
+}
+
+int socket_shutdown(struct socket *socket, int how)
+{
+	return (int)network_answer(enter_socket_shutdown(socket, how));
+}
+
+int socket_readable_bytes(struct socket *socket)
+{
+	int length = enter_socket_readable_bytes(socket);
+
+	return max(length, 0);
 }
 
 /* ---- addresses ---- */
@@ -73,13 +89,13 @@ core_id_t socket_home(const struct socket *socket)
 int socket_bind(struct socket *socket, const struct socket_address *address)
 {
 	network_exchange.address = *address;
-	return enter_socket_bind(socket, &network_exchange.address);
+	return (int)network_answer(enter_socket_bind(socket, &network_exchange.address));
 }
 
 int socket_connect(struct socket *socket, const struct socket_address *address)
 {
 	network_exchange.address = *address;
-	return enter_socket_connect(socket, &network_exchange.address);
+	return (int)network_answer(enter_socket_connect(socket, &network_exchange.address));
 }
 
 /* What came back is as long as it can be at most. */
@@ -94,7 +110,7 @@ int socket_local_address(struct socket *socket, struct socket_address *address)
 	int error = enter_socket_local_address(socket, &network_exchange.address);
 
 	take_address(address);
-	return error;
+	return (int)network_answer(error);
 }
 
 int socket_peer_address(struct socket *socket, struct socket_address *address)
@@ -102,7 +118,7 @@ int socket_peer_address(struct socket *socket, struct socket_address *address)
 	int error = enter_socket_peer_address(socket, &network_exchange.address);
 
 	take_address(address);
-	return error;
+	return (int)network_answer(error);
 }
 
 void socket_accepted_address(const struct socket *socket, struct socket_address *address)
@@ -118,7 +134,8 @@ int socket_set_option(struct socket *socket, int level, int name, const void *va
 	/* No option is longer, and Linux takes longer values than it needs. */
 	len = min(len, (socklen_t)EXCHANGE_OPTION_MAX);
 	memcpy(network_exchange.option, value, len);
-	return enter_socket_set_option(socket, level, name, network_exchange.option, len);
+	return (int)network_answer(
+	    enter_socket_set_option(socket, level, name, network_exchange.option, len));
 }
 
 int socket_get_option(struct socket *socket, int level, int name, void *value, socklen_t *len)
@@ -133,7 +150,7 @@ int socket_get_option(struct socket *socket, int level, int name, void *value, s
 		*len = min(min(network_exchange.length, room), (socklen_t)EXCHANGE_OPTION_MAX);
 		memcpy(value, network_exchange.option, *len);
 	}
-	return error;
+	return (int)network_answer(error);
 }
 
 /* ---- data ---- */
@@ -178,17 +195,18 @@ static void end_control(struct socket_control *control)
 	memcpy(control->data, network_exchange.control_data, control->length);
 }
 
-/* As much as is for the exchange, with MSG_TRUNC more: that counts what was not copied. */
+/* As much as there was room for, with MSG_TRUNC more: that counts what was not copied. */
 static ssize_t take_received(struct socket *socket, const struct iovec *iov, unsigned niov,
-			     int flags, ssize_t result)
+			     int flags, size_t received, size_t room)
 {
-	size_t length = min((size_t)result, network_exchange.iov.iov_len), done;
+	size_t length = min(received, room), done;
+	size_t told = flags & MSG_TRUNC ? min(received, EXCHANGE_DATA_MAX) : length;
 
 	if (flags & MSG_TRUNC && !socket_is_datagram(socket))
-		return result; /* thrown away */
+		return (ssize_t)told; /* thrown away */
 	done = scatter(iov, niov, length);
 	if (likely(done == length))
-		return result;
+		return (ssize_t)told;
 	if (socket_is_datagram(socket))
 		return -EFAULT;
 	if (!(flags & MSG_PEEK))
@@ -200,7 +218,10 @@ static ssize_t take_received(struct socket *socket, const struct iovec *iov, uns
 static ssize_t receive_by_looking(struct socket *socket, const struct iovec *iov, unsigned niov)
 {
 	ssize_t length = look_received(socket);
-	struct iovec segment = network_exchange.iov;
+	struct iovec segment = {
+		__atomic_load_n(&network_exchange.iov.iov_base, __ATOMIC_RELAXED),
+		__atomic_load_n(&network_exchange.iov.iov_len, __ATOMIC_RELAXED),
+	};
 
 	if (length <= 0)
 		return length;
@@ -216,6 +237,7 @@ ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned 
 		       struct socket_address *from, struct socket_control *control)
 {
 	ssize_t result;
+	size_t room;
 
 	counters.socket_requests++;
 	if (!arch_isolation())
@@ -225,8 +247,8 @@ ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned 
 		if (likely(result != LOOK_ASK))
 			return result;
 	}
-	network_exchange.iov =
-	    (struct iovec){ data_area, min(length_of(iov, niov), EXCHANGE_DATA_MAX) };
+	room = min(length_of(iov, niov), EXCHANGE_DATA_MAX);
+	network_exchange.iov = (struct iovec){ data_area, room };
 	if (control)
 		begin_control(control);
 	result = enter_socket_receive(socket, &network_exchange.iov, 1, flags,
@@ -236,7 +258,8 @@ ssize_t socket_receive(struct socket *socket, const struct iovec *iov, unsigned 
 		take_address(from);
 	if (control)
 		end_control(control);
-	return result > 0 ? take_received(socket, iov, niov, flags, result) : result;
+	return result > 0 ? take_received(socket, iov, niov, flags, (size_t)result, room)
+			  : network_answer(result);
 }
 
 /* Into the exchange, up to its end, from byte `skip` on. False: some of it is not there, and what came
@@ -284,6 +307,14 @@ static ssize_t send_by_leaving(struct socket *socket, const struct iovec *iov, u
 	return (ssize_t)length;
 }
 
+/* One that failed has nothing to tell until it has begun anew, and then all owners are told. */
+static uint32_t ask_for_events(struct socket *socket)
+{
+	uint32_t events = enter_socket_events(socket);
+
+	return likely(!arch_network_is_down()) ? events & SOCKET_EVENTS : 0;
+}
+
 uint32_t socket_events(struct socket *socket)
 {
 	long events;
@@ -291,7 +322,8 @@ uint32_t socket_events(struct socket *socket)
 	if (!arch_isolation())
 		return enter_socket_events(socket);
 	events = look_events(socket);
-	return likely(events != LOOK_ASK) ? (uint32_t)events : enter_socket_events(socket);
+	return likely(events != LOOK_ASK) ? (uint32_t)events & SOCKET_EVENTS
+					  : ask_for_events(socket);
 }
 
 ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned niov, int flags,
@@ -339,7 +371,7 @@ ssize_t socket_send(struct socket *socket, const struct iovec *iov, unsigned nio
 		result = enter_socket_send(socket, &network_exchange.iov, 1,
 					   more ? flags | MSG_MORE : flags, address, with);
 		if (result < 0)
-			return sent ? (ssize_t)sent : result;
+			return sent ? (ssize_t)sent : network_answer(result);
 		sent += min((size_t)result, length);
 		if ((size_t)result < length)
 			break;

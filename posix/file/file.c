@@ -415,6 +415,7 @@ static long operate_referenced(struct file *file, file_attempt *here, file_attem
 			       void *argument, uint32_t events, unsigned how, uint64_t deadline_ns)
 {
 	struct attempt_call call = { file, attempt, argument };
+	bool again = false;
 
 	for (;;) {
 		long result = NOT_TRIED;
@@ -430,6 +431,15 @@ static long operate_referenced(struct file *file, file_attempt *here, file_attem
 			continue;
 		if (result != -EAGAIN || (how & OPERATE_ONCE))
 			return result;
+		if (again) {
+			/* Others took it, or it only seems to be there: this must not go on without end. */
+			thread_yield();
+			if (thread_signal_ready(current))
+				return -EINTR;
+			if (clock_ns() >= deadline_ns)
+				return -EAGAIN;
+		}
+		again = true;
 		waited = file_wait(file, events, how & OPERATE_EXCLUSIVE, deadline_ns);
 		if (waited)
 			return waited == -EINTR ? -EINTR : -EAGAIN;

@@ -478,7 +478,8 @@ static long accept_here(struct file *file, void *argument)
 {
 	struct accept_call *call = argument;
 
-	for (;;) {
+	/* Those that were seen may go to others each time; but not for ever. */
+	for (unsigned tries = 0; tries <= ncores; tries++) {
 		long result = accept_there(call);
 		int core;
 
@@ -493,6 +494,7 @@ static long accept_here(struct file *file, void *argument)
 				return result;
 		}
 	}
+	return -EAGAIN;
 }
 
 long socket_file_accept(struct file *file, struct socket **accepted)

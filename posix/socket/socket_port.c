@@ -280,11 +280,14 @@ static bool nothing_to_pump(void)
 /* After the network's poller, which fills the list. */
 static bool pump_all(uint64_t now_ns)
 {
-	struct list *link;
+	struct list now, *link;
 
 	if (nothing_to_pump())
 		return false;
-	while ((link = list_pop_front(&to_pump)))
+	/* What is told meanwhile is for the next pass. */
+	list_init(&now);
+	list_append(&now, &to_pump);
+	while ((link = list_pop_front(&now)))
 		pump(list_entry(link, struct socket_port, pump_link));
 	return true;
 }

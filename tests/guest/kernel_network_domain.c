@@ -2,8 +2,9 @@
  * What the network may touch: each place of kernel_isolation.c tried from its domain, on every core. A try that
  * is forbidden ends the network there, and it begins anew.
  */
-#include "tests/guest/isolation.h"
+#include "tests/guest/network_domain.h"
 
+#include "tests/guest/isolation.h"
 #include "tests/guest/test.h"
 
 #include "arch/arch.h"
@@ -24,21 +25,6 @@
 
 #ifndef ISOLATION_NONE
 
-/* Off where there could be is a failure, not a reason to skip. */
-#define NEEDS_ISOLATION                                                                            \
-	do {                                                                                       \
-		if (!arch_last_key())                                                              \
-			SKIP("this processor has no protection keys");                             \
-		CHECK(arch_isolation());                                                           \
-		if (!arch_isolation())                                                             \
-			return;                                                                    \
-	} while (0)
-
-/* What runs in the network's domain: without a canary, since the kernel's is not to be read there. */
-#define IN_NETWORK __attribute__((no_stack_protector, noinline))
-
-typedef long (*network_try)(uintptr_t address, uint8_t byte);
-
 static IN_NETWORK long read_byte(uintptr_t address, uint8_t byte)
 {
 	(void)*(volatile uint8_t *)address;
@@ -58,15 +44,13 @@ static IN_NETWORK long call(uintptr_t address, uint8_t byte)
 
 static const network_try tries_read = read_byte, tries_write = write_byte, tries_call = call;
 
-/* As the gates do it (tools/make-network-gates). */
-long in_network(uintptr_t address, uint8_t byte, const network_try *try);
 __asm__(".text\n"
 	".globl in_network\n"
 	"in_network:\n"
 	"	movq %rdx, %rax\n"
 	"	jmp network_call\n");
 
-static void begin_anew(void)
+void begin_anew(void)
 {
 	/* The suite makes more mistakes than would be borne elsewhere. */
 	network_recent_restarts = 0;
@@ -75,8 +59,7 @@ static void begin_anew(void)
 	CHECK(!arch_network_is_down());
 }
 
-/* Is it refused? Then the network has failed, once, and is there again. */
-static bool is_refused(const network_try *try, uintptr_t address, uint8_t byte)
+bool is_refused(const network_try *try, uintptr_t address, uint8_t byte)
 {
 	uint64_t restarts = counters.network_restarts;
 	long result = in_network(address, byte, try);
@@ -152,6 +135,24 @@ KERNEL_TEST(the_network_runs_the_kernel_by_its_services_alone)
 				kernel_test_failed(__FILE__, __LINE__, "call is allowed",
 						   (long long)targets[i], core, true);
 		CHECK_EQ(sys_isolation_damage(), 0);
+	}
+}
+
+static IN_NETWORK long loop(uintptr_t unused, uint8_t byte)
+{
+	for (volatile bool goes_on = true; goes_on;)
+		__asm__ volatile("pause");
+	return 0;
+}
+
+static const network_try loops = loop;
+
+KERNEL_TEST(the_network_does_not_keep_a_core)
+{
+	NEEDS_ISOLATION;
+	for (core_id_t core = 0; core < ncores; core++) {
+		thread_migrate(core);
+		CHECK(is_refused(&loops, 0, 0));
 	}
 }
 
