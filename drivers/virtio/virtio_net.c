@@ -252,18 +252,18 @@ static int start(struct virtio_device *device, struct virtqueue *control, unsign
 	error = virtio_start(device);
 	if (error)
 		return error;
+	pairs = n; /* from here on their doorbells may ring */
 	for (unsigned i = 0; i < n; i++)
 		receive_queue_start(i);
 	if (n > 1)
 		error = control_set_queue_pairs(device, control, n);
 	if (error == -EPROTO) { /* the device goes on with the first pair, and so do we */
-		n = 1;
+		pairs = 1;
 		error = 0;
 	}
 	if (error)
-		return error;
-	pairs = n;
-	return 0;
+		pairs = 0;
+	return error;
 }
 
 /* If the device does not even reset it may still write: then its queues' memory is lost. */
