@@ -64,7 +64,7 @@ def ping6(raw, address, length, identifier):
         try:
             answer = raw.recv(70000)
         except TimeoutError:
-            break
+            continue
         if answer[0] == 129 and answer[4:8] == request[4:8]:
             return answer[8:] == data
     return False

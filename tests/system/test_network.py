@@ -23,7 +23,7 @@ def ping(raw, length, identifier):
         try:
             packet = raw.recv(70000)
         except TimeoutError:
-            break
+            continue
         answer = packet[(packet[0] & 15) * 4:]
         if answer[:1] == b"\0" and answer[4:8] == request[4:8]:
             return answer[8:] == request[8:]
