@@ -314,9 +314,15 @@ static bool change_state(paddr_t frame, unsigned order, unsigned before, unsigne
 	       ck_pr_cas_8(&states[index], ALLOCATED | order | before, ALLOCATED | order | after);
 }
 
+static bool set_mark(paddr_t frame, unsigned order, unsigned lent, bool marked)
+{
+	return change_state(frame, order, lent | (marked ? 0 : MARKED),
+			    lent | (marked ? MARKED : 0));
+}
+
 void frame_mark(paddr_t frame, unsigned order, bool marked)
 {
-	bool was_other = change_state(frame, order, marked ? 0 : MARKED, marked ? MARKED : 0);
+	bool was_other = set_mark(frame, order, 0, marked);
 
 	assert(was_other);
 }
@@ -335,8 +341,7 @@ bool frame_take_back(paddr_t frame, unsigned order)
 
 bool frame_mark_lent(paddr_t frame, unsigned order, bool marked)
 {
-	return change_state(frame, order, marked ? LENT : LENT | MARKED,
-			    marked ? LENT | MARKED : LENT);
+	return set_mark(frame, order, LENT, marked);
 }
 
 int frame_marked_order(paddr_t frame)

@@ -145,7 +145,7 @@ void network_attend(void)
 
 	kick();
 	if (telling) {
-		/* Whoever is being told called the network: what that has to tell it tells again in the next pass. */
+		/* Whoever is being told has called the network: what that has to tell waits for its next call. */
 		poll_wanted = true;
 		return;
 	}

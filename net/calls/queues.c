@@ -150,7 +150,7 @@ int network_queue_move(unsigned queue, core_id_t core)
 
 	if (queue >= virtio_net_queue_pairs())
 		return -ENODEV;
-	if (core >= ncores || !core_is_online(core))
+	if (!core_is_online(core))
 		return -EINVAL;
 	mutex_lock(&moving);
 	if (queue_map.owners[queue] != core) {

@@ -62,14 +62,14 @@ core_id_t socket_home(const struct socket *socket)
 {
 	core_id_t home = enter_socket_home(socket);
 
-	return home < ncores && core_is_online(home) ? home : this_core;
+	return core_is_online(home) ? home : this_core;
 }
 
 int socket_accept_where(struct socket *socket)
 {
 	int core = enter_socket_accept_where(socket);
 
-	return core >= 0 && core < (int)ncores && core_is_online((core_id_t)core) ? core : -1;
+	return core_is_online((core_id_t)core) ? core : -1;
 }
 
 int socket_shutdown(struct socket *socket, int how)

@@ -53,15 +53,6 @@ static void seal_core(void *unused)
 	arch_seal();
 }
 
-static unsigned application_cores(void)
-{
-	unsigned count = 0;
-
-	for (core_id_t core = 0; core < ncores; core++)
-		count += affinity_default >> core & 1;
-	return count;
-}
-
 /* The last steps may wait, so a thread takes them. */
 static void boot_thread(void *unused)
 {
@@ -73,7 +64,8 @@ static void boot_thread(void *unused)
 		(unsigned long)(clock_ns() / NS_PER_MS), frame_free_count() * (PAGE_SIZE / 1024),
 		frame_total() * (PAGE_SIZE / 1024));
 	core_call_all(seal_core, NULL);
-	boot_arguments_complete(application_cores());
+	boot_arguments_complete(
+	    (unsigned)__builtin_popcountll(affinity_default & online_cores_mask()));
 	start_application();
 }
 

@@ -5,10 +5,8 @@
 #include "tests/guest/test.h"
 
 #include "arch/arch.h"
-#include "mm/frame.h"
 #include "net/calls/entries.h"
 #include "net/exchange.h"
-#include "net/look.h"
 #include "net/socket_owner.h"
 #include "net/socket_state.h"
 #include "posix/file/file.h"
@@ -23,15 +21,8 @@
 #ifndef ISOLATION_NONE
 
 /* The gates of the services. */
-void service_return_frames(paddr_t frame, unsigned order);
 void service_ring_doorbell(unsigned queue);
 void service_say(const char *text);
-
-static IN_NETWORK long give_back_area(uintptr_t area, uint8_t unused)
-{
-	service_return_frames(virt_to_phys((void *)area), EXCHANGE_DATA_ORDER);
-	return 0;
-}
 
 static IN_NETWORK long say_it(uintptr_t text, uint8_t unused)
 {
@@ -53,10 +44,9 @@ static IN_NETWORK long tell_all_bits(uintptr_t socket, uint8_t unused)
 	return 0;
 }
 
-static const network_try gives_back_area = give_back_area, says = say_it, rings = ring,
-			 tells_all_bits = tell_all_bits;
+static const network_try says = say_it, rings = ring, tells_all_bits = tell_all_bits;
 
-static struct socket *connection_like(void)
+static struct socket *stream_socket(void)
 {
 	int error = 0;
 	struct socket *socket = socket_create(AF_INET, SOCK_STREAM, 0, &error);
@@ -64,16 +54,6 @@ static struct socket *connection_like(void)
 	CHECK(socket);
 	CHECK_EQ(error, 0);
 	return socket;
-}
-
-KERNEL_TEST(the_areas_of_the_exchange_stay)
-{
-	NEEDS_ISOLATION;
-	for (core_id_t core = 0; core < ncores; core++) {
-		thread_migrate(core);
-		CHECK(is_refused(&gives_back_area, (uintptr_t)network_data, 0));
-		CHECK(is_refused(&gives_back_area, (uintptr_t)network_sends, 0));
-	}
 }
 
 KERNEL_TEST(a_text_at_no_address_is_refused)
@@ -110,14 +90,22 @@ static void note(void *owner, uint32_t events)
 	told->depth--;
 }
 
+static struct socket *socket_of_owner(struct socket_owner *record, struct told *told)
+{
+	struct socket *socket = stream_socket();
+
+	socket_set_owner(socket, record, note, told);
+	return socket;
+}
+
 KERNEL_TEST(an_owner_is_told_of_what_sockets_have_alone)
 {
 	struct told told = { 0 };
 	struct socket_owner record = { 0 };
-	struct socket *socket = connection_like();
+	struct socket *socket;
 
 	NEEDS_ISOLATION;
-	socket_set_owner(socket, &record, note, &told);
+	socket = socket_of_owner(&record, &told);
 	in_network((uintptr_t)socket, 0, &tells_all_bits);
 	CHECK_EQ(told.times, 1);
 	CHECK_EQ(told.events, SOCKET_EVENTS);
@@ -133,10 +121,10 @@ KERNEL_TEST(telling_does_not_nest)
 {
 	struct told told = { 0 };
 	struct socket_owner record = { 0 };
-	struct socket *socket = connection_like();
+	struct socket *socket;
 
 	NEEDS_ISOLATION;
-	socket_set_owner(socket, &record, note, &told);
+	socket = socket_of_owner(&record, &told);
 	told.tell_again = socket;
 	in_network((uintptr_t)socket, 0, &tells_all_bits);
 	for (int i = 0; i < 2000 && told.times < 1000; i++)
@@ -151,10 +139,10 @@ KERNEL_TEST(a_socket_has_one_owner)
 {
 	struct told first = { 0 }, second = { 0 };
 	struct socket_owner first_record = { 0 }, second_record = { 0 };
-	struct socket *socket = connection_like();
+	struct socket *socket;
 
 	NEEDS_ISOLATION;
-	socket_set_owner(socket, &first_record, note, &first);
+	socket = socket_of_owner(&first_record, &first);
 	socket_set_owner(socket, &second_record, note, &second);
 	in_network((uintptr_t)socket, 0, &tells_all_bits);
 	CHECK_EQ(first.times, 1);
@@ -177,7 +165,7 @@ KERNEL_TEST(waiting_for_what_only_seems_to_be_there_ends)
 		.length = sizeof(address.in),
 		.in = { .sin_family = AF_INET, .sin_addr.s_addr = 0x0100007f },
 	};
-	struct socket *listening = connection_like(), *client = connection_like(), *accepted = NULL;
+	struct socket *listening = stream_socket(), *client = stream_socket(), *accepted = NULL;
 	uint8_t byte;
 	struct iovec iov = { &byte, 1 };
 	struct file *file;

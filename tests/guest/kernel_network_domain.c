@@ -13,6 +13,7 @@
 #include "mm/area.h"
 #include "mm/frame.h"
 #include "net/calls/restart.h"
+#include "net/exchange.h"
 #include "net/look.h"
 #include "net/socket_state.h"
 #include "sched/thread.h"
@@ -232,6 +233,16 @@ KERNEL_TEST(the_network_gives_back_what_it_has_alone)
 		CHECK_EQ(in_network(0, MAX_ORDER + 1, &obtains), 0);
 	}
 	frame_free(kernels, 1);
+}
+
+KERNEL_TEST(the_areas_of_the_exchange_stay)
+{
+	NEEDS_ISOLATION;
+	for (core_id_t core = 0; core < ncores; core++) {
+		thread_migrate(core);
+		CHECK(is_refused(&gives_back, virt_to_phys(network_data), EXCHANGE_DATA_ORDER));
+		CHECK(is_refused(&gives_back, virt_to_phys(network_sends), EXCHANGE_DATA_ORDER));
+	}
 }
 
 /* The kernel looks at a socket whose control block seems to be elsewhere: it does not go there, the network
